@@ -1,0 +1,1 @@
+"""Which backup of which asset, and the run from backup to drill result."""

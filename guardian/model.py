@@ -1,0 +1,262 @@
+"""The words of the product as frozen data: what every other room passes around. No I/O.
+
+JSON shapes are the ones in `guardian/schemas/`; `to_json` methods give exactly those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from verifiers.result import Assurance, DrillResult, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+__all__ = ["Assurance", "Verdict"]
+
+COLLECTION_ERROR = "guardian.CollectionError"
+
+
+class Tier(StrEnum):
+    """Criticality of a service, strictest first."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+    LOW = "low"
+
+
+class Mode(StrEnum):
+    """What a control does here, mildest first."""
+
+    OFF = "off"
+    AUDIT = "audit"
+    WARN = "warn"
+    DENY = "deny"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order of sternness: off 0 ... deny 3."""
+        return list(Mode).index(self)
+
+
+class Severity(StrEnum):
+    """How bad a violation is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupJob:
+    """One configured backup of an asset. every_s: seconds between backups, None if not stated."""
+
+    name: str
+    format: str
+    path: str
+    every_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an asset lives: the postgres collector's name, the database, and the filestore folder of an Odoo pair."""
+
+    postgres: str | None = None
+    database: str | None = None
+    filestore: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Something that must be restorable.
+
+    type: `postgres` or `odoo`. assurance: the level declared in guardian.yaml, None when not stated (then `sound`,
+    or `exact` from the first manifest logged for the asset).
+    """
+
+    name: str
+    type: str
+    service: str
+    assurance: Assurance | None
+    source: Source
+    backups: Sequence[BackupJob] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Declared times of a recovery besides the restore itself, in seconds; None where not stated."""
+
+    detect_s: int | None = None
+    decide_s: int | None = None
+    redirect_s: int | None = None
+
+    @property
+    def total_s(self) -> int:
+        """Sum of what is declared, in seconds."""
+        return sum(part or 0 for part in (self.detect_s, self.decide_s, self.redirect_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which resources belong to a service; the most specific match wins (id_prefix, then labels and tags, namespace, collector)."""
+
+    collector: str
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    id_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the business runs. Everything but the name may be missing: `service.declared` says so."""
+
+    name: str
+    owner: str | None = None
+    escalation: str | None = None
+    tier: Tier | None = None
+    tenancy: str | None = None
+    data_class: str | None = None
+    rto_s: int | None = None
+    rpo_s: int | None = None
+    recovery: Recovery = Recovery()
+    depends_on: Sequence[str] | None = None
+    match: Sequence[Match] = ()
+    assets: Sequence[Asset] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One observed thing, already redacted. `redacted` holds JSON pointers into `attributes`."""
+
+    kind: str
+    id: str
+    service: str | None
+    tier: Tier | None
+    asset: str | None
+    scope: Mapping[str, Any]
+    source: Mapping[str, str]
+    attributes: Mapping[str, Any]
+    redacted: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resource as its JSON shape."""
+        return {
+            "kind": self.kind,
+            "id": self.id,
+            "service": self.service,
+            "tier": self.tier,
+            "asset": self.asset,
+            "scope": dict(self.scope),
+            "source": dict(self.source),
+            "attributes": dict(self.attributes),
+            "redacted": list(self.redacted),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorStatus:
+    """How one configured collector fared: status `complete`, `partial` (some kinds have a CollectionError) or `failed`."""
+
+    type: str
+    name: str
+    kinds: Sequence[str]
+    status: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the snapshot header."""
+        return {"type": self.type, "name": self.name, "kinds": list(self.kinds), "status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All resources of one collection.
+
+    data: the bytes as written (JSON Lines, header first); digest: their SHA-256, hex. Never re-serialised.
+    """
+
+    environment: str
+    taken_at: datetime
+    collectors: Sequence[CollectorStatus]
+    resources: Sequence[Resource]
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One verdict of one control on one resource. `waiver` is None or the waiver that covers it."""
+
+    control: str
+    resource: str
+    verdict: Verdict
+    severity: Severity
+    message: str
+    expected: Any
+    observed: Any
+    mode: Mode
+    waiver: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as its JSON shape."""
+        return {
+            "control": self.control,
+            "resource": self.resource,
+            "verdict": self.verdict,
+            "severity": self.severity,
+            "message": self.message,
+            "expected": self.expected,
+            "observed": self.observed,
+            "mode": self.mode,
+            "waiver": dict(self.waiver) if self.waiver else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSummary:
+    """How one control came out over its population.
+
+    counts: number of resources by verdict, all four verdicts present. scope: `judged`, `out of scope` (its collector is
+    not configured) or `off` (mode off for every resource). reason: why, when not judged.
+    """
+
+    control: str
+    title: str
+    severity: Severity
+    population: int
+    counts: Mapping[Verdict, int]
+    scope: str = "judged"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the policy engine made of one snapshot. findings: every verdict incl. pass, sorted by (control, resource)."""
+
+    findings: Sequence[Finding]
+    summaries: Sequence[ControlSummary]
+    bundle_digest: str
+    engine: str
+    engine_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One drill of one asset with the objectives it is held against. Times are UTC."""
+
+    run_id: str
+    asset: Asset
+    service: Service
+    started_on: datetime
+    finished_on: datetime
+    result: DrillResult
+
+    @property
+    def estimated_rto_s(self) -> float | None:
+        """Measured restore seconds plus the declared detection, decision and redirection times; an estimate, in seconds."""
+        seconds = self.result.restore_seconds
+        return None if seconds is None else seconds + self.service.recovery.total_s

@@ -1,0 +1,1 @@
+"""Rego policies judged by an engine: bundle, metadata, engines, evaluation."""

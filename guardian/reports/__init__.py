@@ -1,0 +1,1 @@
+"""Findings and drills rendered for people and machines."""

@@ -1,0 +1,131 @@
+"""guardian.yaml as frozen settings: what `config.load` returns and everything else reads. No I/O.
+
+Durations are seconds, sizes bytes, paths absolute. Secrets are held as `Secret`, read only when used.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guardian.errors import ConfigError
+from guardian.model import Asset, Mode, Service, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to a secret, `env:NAME` or `file:PATH` (absolute here). Its repr never shows a value."""
+
+    reference: str
+    where: str = ""
+
+    def read(self) -> str:
+        """Return the value, without a trailing newline.
+
+        Raises ConfigError naming the reference and its place in guardian.yaml if it is missing or unreadable.
+        """
+        scheme, _, rest = self.reference.partition(":")
+        if scheme == "env":
+            value = os.environ.get(rest)
+            if value is None:
+                raise ConfigError(
+                    f"{self.where}the environment variable {rest} is not set; set it, or change {self.reference}"
+                )
+            return value
+        try:
+            return self.path.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.where}cannot read the secret {self.reference}: {error}") from error
+
+    @property
+    def path(self) -> Path:
+        """The file of a `file:` reference. Raises ConfigError for `env:`."""
+        scheme, _, rest = self.reference.partition(":")
+        if scheme != "file":
+            raise ConfigError(f"{self.where}{self.reference} must be a file: reference")
+        return Path(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCollector:
+    """A live PostgreSQL server to collect from."""
+
+    name: str
+    dsn: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """What guardian.yaml says of one control: mode by tier (None key: every tier) and parameter overrides."""
+
+    mode: Mapping[Tier | None, Mode] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One scheduled job, validated now and run by the daemon. grace_s: seconds after which a slot counts as missed."""
+
+    job: str
+    cron: str
+    time_zone: str
+    grace_s: int
+    asset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """Where restores run. accept_none: assets that may be drilled without isolation. disk_quota: bytes."""
+
+    provider: str
+    accept_none: Sequence[str]
+    disk_quota: int
+    folder: Path
+    keep_logs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where evidence lives. database: a SQLite file, or a Secret holding a postgresql:// URL."""
+
+    database: Path | Secret
+    objects: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Signing and redaction keys. root: the private root key if it is kept on this machine (better offline)."""
+
+    record: Secret
+    log: Secret
+    redaction: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of guardian.yaml."""
+
+    path: Path
+    environment: str
+    services: Sequence[Service]
+    collectors: Sequence[PostgresCollector]
+    engine: str
+    controls: Mapping[str, ControlSettings]
+    schedules: Sequence[Schedule]
+    sandbox: SandboxSettings
+    storage: Storage
+    keys: Keys
+    redact_keep: Sequence[str] = ()
+
+    def assets(self) -> Mapping[str, Asset]:
+        """Every asset by name; names are unique in an environment."""
+        return {asset.name: asset for service in self.services for asset in service.assets}
+
+    def service(self, name: str) -> Service:
+        """Return the service called `name`. Raises KeyError."""
+        return {service.name: service for service in self.services}[name]

@@ -1,0 +1,1 @@
+"""Restore and verify backups. Imports nothing of guardian or evidence."""

@@ -1,0 +1,1 @@
+"""What was in a filestore, and whether it still is after a restore."""

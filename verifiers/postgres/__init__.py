@@ -1,0 +1,1 @@
+"""What was true in a PostgreSQL database, and whether it still is after a restore."""

@@ -1,0 +1,1 @@
+"""Throwaway PostgreSQL servers and folders: isolated, bounded, always torn down."""

@@ -1,0 +1,1 @@
+"""Backup formats, one file each, behind one protocol."""
