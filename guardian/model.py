@@ -102,7 +102,10 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which resources belong to a service; the most specific match wins (id_prefix, then labels and tags, namespace, collector)."""
+    """Which resources belong to a service; the most specific match wins.
+
+    Most specific first: id_prefix, labels and tags, namespace, collector alone.
+    """
 
     collector: str
     namespace: str | None = None
@@ -160,7 +163,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class CollectorStatus:
-    """How one configured collector fared: status `complete`, `partial` (some kinds have a CollectionError) or `failed`."""
+    """How one configured collector fared: `complete`, `partial` (some kinds have a CollectionError) or `failed`."""
 
     type: str
     name: str
@@ -235,7 +238,7 @@ class ControlSummary:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the policy engine made of one snapshot. findings: every verdict incl. pass, sorted by (control, resource)."""
+    """What the policy engine made of one snapshot. findings: every verdict, sorted by (control, resource)."""
 
     findings: Sequence[Finding]
     summaries: Sequence[ControlSummary]
@@ -257,6 +260,6 @@ class Drill:
 
     @property
     def estimated_rto_s(self) -> float | None:
-        """Measured restore seconds plus the declared detection, decision and redirection times; an estimate, in seconds."""
+        """Measured restore seconds plus the declared detection, decision and redirection times: an estimate."""
         seconds = self.result.restore_seconds
         return None if seconds is None else seconds + self.service.recovery.total_s

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardian.errors import ConfigError
-from guardian.model import Asset, Mode, Service, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from guardian.model import Asset, Mode, Service, Tier
 
 
 @dataclass(frozen=True, slots=True)

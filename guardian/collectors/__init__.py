@@ -37,7 +37,7 @@ class Collector(Protocol):
     """Reads one source of truth.
 
     type: its type in guardian.yaml, also its name in `source`; id_scheme: first part of the ids it yields (`pg`);
-    sensitive: attribute paths whose values are secrets, as JSON pointers per kind, where `*` stands for any one segment.
+    sensitive: attribute paths whose values are secrets, JSON pointers per kind; `*` stands for any one segment.
     """
 
     type: str
