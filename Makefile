@@ -1,0 +1,55 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+DIR ?= demo
+# Where programs built for the tests (opa) are cached; they survive `make clean`.
+export GUARDIAN_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/guardian-tools
+UV_VERSION := 0.13.9
+
+.PHONY: demo test test-slow check clean bundle fix
+
+# uv where there is one; else pip brings the pinned uv into the environment, so that both install exactly uv.lock.
+$(VENV)/.installed: pyproject.toml uv.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  echo "==> installing Guardian into $(VENV) (uv)"; \
+	  UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --frozen --extra embedded; \
+	else \
+	  echo "==> installing Guardian into $(VENV) (pip)"; \
+	  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Guardian needs Python 3.11 or newer; python3 here is $$(python3 --version)" >&2; exit 2; }; \
+	  test -x $(PY) || python3 -m venv $(VENV) || exit 2; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
+	  UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/bin/uv sync --frozen --inexact --extra embedded; \
+	fi
+	@touch $@
+
+demo: $(VENV)/.installed  ## the whole loop on embedded defaults, in $(DIR)
+	@$(VENV)/bin/guardian demo --dir $(DIR)
+
+test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds opa once
+	@$(PY) tests/tools/build.py opa >/dev/null
+	$(VENV)/bin/pytest tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
+
+test-slow: $(VENV)/.installed  ## faults, attacks, conformance
+	@$(PY) tests/tools/build.py opa >/dev/null
+	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
+
+check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry .
+	$(PY) -m guardian.policy.build --check --opa "$$($(PY) tests/tools/build.py opa)"
+
+bundle: $(VENV)/.installed  ## compile policies/ again after a change
+	$(PY) -m guardian.policy.build --opa "$$($(PY) tests/tools/build.py opa)"
+
+fix: $(VENV)/.installed  ## format and mend what ruff can
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:  ## everything made here, but not the tools cache
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
