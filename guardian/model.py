@@ -6,6 +6,7 @@ JSON shapes are the ones in `guardian/schemas/`; `to_json` methods give exactly 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -263,3 +264,23 @@ class Drill:
         """Measured restore seconds plus the declared detection, decision and redirection times: an estimate."""
         seconds = self.result.restore_seconds
         return None if seconds is None else seconds + self.service.recovery.total_s
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the drill as its JSON shape: the verifier's result with service, asset and objectives around it."""
+        estimate = self.estimated_rto_s
+        return {
+            "schema": "guardian/drill/v1",
+            "runId": self.run_id,
+            "asset": self.asset.name,
+            "service": self.service.name,
+            "startedOn": rfc3339(self.started_on),
+            "finishedOn": rfc3339(self.finished_on),
+            "objectives": {"rtoSeconds": self.service.rto_s, "rpoSeconds": self.service.rpo_s},
+            "estimatedRtoSeconds": None if estimate is None else round(estimate, 3),
+            **self.result.to_json(),
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return an aware moment as RFC 3339 UTC with milliseconds, such as `2026-11-23T11:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

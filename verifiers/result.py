@@ -53,6 +53,18 @@ class Check:
     message: str = ""
     duration_s: float = 0.0
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as its JSON shape; durations in seconds, to the millisecond."""
+        return {
+            "id": self.id,
+            "level": self.level,
+            "verdict": self.verdict,
+            "expected": self.expected,
+            "observed": self.observed,
+            "message": self.message,
+            "durationSeconds": round(self.duration_s, 3),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -117,3 +129,19 @@ class DrillResult:
         if not self.restored:
             return None
         return sum(phase.seconds for phase in self.phases if phase.name in RESTORE_PHASES)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as its JSON shape, with what is derived (verdict, assurance, restoreSeconds) written out."""
+        restore_seconds = self.restore_seconds
+        return {
+            "verdict": self.verdict,
+            "assurance": self.assurance,
+            "requiredAssurance": self.required,
+            "backup": dict(self.backup),
+            "checks": [check.to_json() for check in self.checks],
+            "phases": [{"name": phase.name, "seconds": round(phase.seconds, 3)} for phase in self.phases],
+            "restored": self.restored,
+            "restoreSeconds": None if restore_seconds is None else round(restore_seconds, 3),
+            "sandbox": dict(self.sandbox),
+            "measurements": dict(self.measurements),
+        }
