@@ -131,7 +131,7 @@ class DrillResult:
         return sum(phase.seconds for phase in self.phases if phase.name in RESTORE_PHASES)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as its JSON shape, with what is derived (verdict, assurance, restoreSeconds) written out."""
+        """Return the result as its JSON shape, with what is derived written out too."""
         restore_seconds = self.restore_seconds
         return {
             "verdict": self.verdict,
