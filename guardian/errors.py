@@ -13,3 +13,7 @@ class UsageError(GuardianError):
 
 class ConfigError(UsageError):
     """guardian.yaml is wrong; the message begins with `file:line:` where the place is known. Exit 2."""
+
+
+class FailedError(GuardianError):
+    """What was asked was done and came out bad, such as a backup command that failed. Exit 1."""

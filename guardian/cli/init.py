@@ -1,0 +1,28 @@
+"""`guardian init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardian.cli import terminal
+from guardian.usecases import init as usecase
+
+
+def init(
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where guardian.yaml goes.")] = Path(),
+    environment: Annotated[
+        str, typer.Option("--environment", metavar="NAME", help="production, staging, development or another name.")
+    ] = "production",
+) -> None:
+    """Write guardian.yaml, keys and the evidence log of a new environment."""
+    made = usecase.init(folder, environment=environment)
+    terminal.note(
+        f"wrote {made.config}, keys in {made.root_key.parent} and the log {made.origin}\n"
+        f"root of keys: {made.root} (sha256 {made.fingerprint})\n"
+        f"  Give auditors that file by a way of its own: evidence verifies against it.\n"
+        f"  Move {made.root_key} off this machine now: it is needed only to change keys.\n"
+        f"next: describe your services in {made.config}, then run `guardian scan --config {made.config}`"
+    )

@@ -1,0 +1,70 @@
+"""`guardian scan` and `guardian snapshot`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardian import config
+from guardian.cli import terminal
+from guardian.cli.terminal import ConfigOption, Format, FormatOption
+from guardian.errors import UsageError
+from guardian.model import Mode
+from guardian.reports import as_json, table
+from guardian.usecases import scan as usecase
+
+
+def scan(
+    config_file: ConfigOption = None,
+    output: FormatOption = Format.TABLE,
+    snapshot_file: Annotated[
+        Path | None,
+        typer.Option("--snapshot", metavar="FILE", exists=True, dir_okay=False, help="Judge this snapshot instead."),
+    ] = None,
+    fail_on: Annotated[
+        Mode, typer.Option("--fail-on", help="Mildest mode whose failures count in the exit code.")
+    ] = Mode.AUDIT,
+) -> None:
+    """Collect the environment's state, judge it by every control, and sign the result into the log."""
+    if fail_on is Mode.OFF:
+        raise UsageError("--fail-on takes audit, warn or deny: controls in mode off are not evaluated")
+    settings = config.load(config_file)
+    with terminal.steps() as progress:
+        done = usecase.scan(settings, snapshot_file=snapshot_file, progress=progress)
+    if output is Format.JSON:
+        terminal.print_json(
+            as_json.evaluation(done.evaluation)
+            | {
+                "snapshot": done.snapshot.digest,
+                "record": {"index": done.record.index, "recordId": done.record.record_id},
+            }
+        )
+    else:
+        terminal.out().print(table.evaluation_table(done.evaluation))
+        terminal.say(
+            f"record {done.record.index} ({done.record.record_id}), snapshot {done.snapshot.digest}; "
+            f"show it: guardian evidence show {done.record.index} --config {settings.path}"
+        )
+    sys.exit(usecase.exit_code(done.evaluation, fail_on))
+
+
+def snapshot(
+    config_file: ConfigOption = None,
+    target: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write here instead of to standard output.")
+    ] = None,
+) -> None:
+    """Collect only: write the snapshot as JSON Lines. Nothing is judged or recorded."""
+    settings = config.load(config_file)
+    taken = usecase.take_snapshot(settings)
+    if target is None:
+        sys.stdout.buffer.write(taken.data)
+    else:
+        target.write_bytes(taken.data)
+        terminal.note(f"wrote {target}: {len(taken.resources)} resources, sha256 {taken.digest}")
+    if any(status.status != "complete" for status in taken.collectors):
+        terminal.error("some sources could not be read; they stand in the snapshot as guardian.CollectionError")
+        sys.exit(3)

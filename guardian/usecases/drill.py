@@ -1,0 +1,107 @@
+"""Restore and verify backups now, and record what came out, also of drills that died before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from verifiers.sandbox.workspace import sweep
+
+from evidence.statement import new_record_id
+from guardian.drills.catalogue import choose, required_assurance
+from guardian.drills.run import run_drill
+from guardian.errors import UsageError
+from guardian.records import killed_drill, restore_drill
+from guardian.redact import parse_key
+from guardian.usecases.ledger import Appended, Ledger, new_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from verifiers.sandbox.workspace import Leftover
+
+    from guardian.model import Drill
+    from guardian.settings import Settings
+
+log_events = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DrillOutcome:
+    """One drill with the place of its record. manifest: whether a manifest of this backup was there to compare with."""
+
+    drill: Drill
+    record: Appended
+    manifest: bool
+
+
+def drill_assets(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    backup_id: str | None,
+    progress: Callable[[str, str, int | None, int | None], None],
+) -> list[DrillOutcome]:
+    """Drill the named assets, or all that have a backup job, one after the other.
+
+    backup_id: a particular backup, only with exactly one asset; else the newest.
+    progress: called as (asset, phase, done, total); counts are None where unknown.
+    Raises UsageError for an unknown asset or backup.
+    """
+    assets = settings.assets()
+    unknown = [name for name in names if name not in assets]
+    if unknown:
+        raise UsageError(f"no asset {unknown[0]!r} in {settings.path}; there are: {', '.join(assets) or 'none'}")
+    chosen = [assets[name] for name in names] or [asset for asset in assets.values() if asset.backups]
+    if not chosen:
+        raise UsageError(f"no asset in {settings.path} has a backup job; add `backups:` to an asset of a service")
+    if backup_id is not None and len(chosen) != 1:
+        raise UsageError("--backup names one backup of one asset; give the asset too")
+    outcomes = []
+    with Ledger(settings, writable=True) as ledger:
+        record_killed(settings, ledger)
+        for asset in chosen:
+            service = settings.service(asset.service)
+            context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
+            job, item = choose(asset, backup_id)
+            manifest = ledger.manifest_for(asset.name, item.id) if item else None
+            drill = run_drill(
+                run_id=run_id,
+                asset=asset,
+                service=service,
+                job=job,
+                backup=item,
+                required=required_assurance(asset, any_manifest_logged=ledger.has_manifest(asset.name)),
+                manifest=manifest[1] if manifest else None,
+                key=redaction_key(settings),
+                settings=settings.sandbox,
+                progress=lambda phase, done, total, name=asset.name: progress(name, phase, done, total),
+            )
+            run = new_run("drill", started_on, run_id=run_id)
+            [record] = ledger.append([restore_drill(run, context, drill, manifest[0] if manifest else None)])
+            outcomes.append(DrillOutcome(drill, record, manifest is not None))
+    return outcomes
+
+
+def record_killed(settings: Settings, ledger: Ledger) -> Sequence[Leftover]:
+    """Sweep what dead drills left behind, logging each such run as an error first. Returns what was swept."""
+
+    def record(leftover: Leftover) -> None:
+        log_events.warning("killed_drill_found", run_id=leftover.run_id, asset=leftover.info.get("asset"))
+        started = leftover.info.get("startedOn")
+        started_on = datetime.fromisoformat(started) if started else datetime.now(UTC)
+        asset = settings.assets().get(str(leftover.info.get("asset")))
+        run = new_run("drill", started_on, run_id=leftover.run_id)
+        statement = killed_drill(
+            run, ledger.context(), asset=asset.name if asset else None, service=asset.service if asset else None
+        )
+        ledger.append([statement])
+
+    return sweep(settings.sandbox.folder, before_removal=record)
+
+
+def redaction_key(settings: Settings) -> bytes:
+    """Return the environment's HMAC key, 32 bytes. Raises ConfigError if it is not 64 hexadecimal characters."""
+    return parse_key(settings.keys.redaction)

@@ -1,0 +1,84 @@
+"""Collect, evaluate, record: one look at the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from guardian.policy import bundle as bundles
+from guardian.policy.evaluate import evaluate
+from guardian.policy.wasm import WasmEngine
+from guardian.records import policy_evaluation, result_of_findings
+from guardian.usecases.collect import collect, read_snapshot
+from guardian.usecases.ledger import Appended, Ledger, new_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from guardian.model import Evaluation, Mode, Snapshot
+    from guardian.policy.metadata import Catalogue
+    from guardian.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one scan found and where its record lies."""
+
+    snapshot: Snapshot
+    evaluation: Evaluation
+    record: Appended
+
+
+def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Callable[[str], None]) -> Scan:
+    """Collect (or read) a snapshot, judge it, and append the signed record.
+
+    snapshot_file: a snapshot written by `guardian snapshot`; judged as of the moment it was taken.
+    progress: called with the name of each step as it begins.
+    """
+    started_on = datetime.now(UTC)
+    with Ledger(settings, writable=True) as ledger:
+        context = ledger.context()
+        if snapshot_file is None:
+            progress("collecting")
+            snapshot = collect(settings, now=started_on, drills=ledger.drills(started_on))
+        else:
+            progress(f"reading {snapshot_file}")
+            snapshot = read_snapshot(snapshot_file.read_bytes())
+        progress("judging")
+        evaluation = judge(settings, snapshot)
+        progress("signing")
+        attachments = [
+            ledger.attach("snapshot.jsonl", "application/jsonl", snapshot.data),
+            ledger.attach(
+                "findings.json",
+                "application/json",
+                orjson.dumps([f.to_json() for f in evaluation.findings], option=orjson.OPT_SORT_KEYS),
+            ),
+        ]
+        run = new_run("scan", started_on)
+        [record] = ledger.append([policy_evaluation(run, context, snapshot, evaluation, attachments)])
+    return Scan(snapshot, evaluation, record)
+
+
+def take_snapshot(settings: Settings) -> Snapshot:
+    """Collect only; nothing is judged or recorded."""
+    now = datetime.now(UTC)
+    with Ledger(settings, writable=False) as ledger:
+        return collect(settings, now=now, drills=ledger.drills(now))
+
+
+def judge(settings: Settings, snapshot: Snapshot) -> Evaluation:
+    """Evaluate the bundled controls over `snapshot` with the configured engine."""
+    bundle = bundles.load()
+    catalogue: Catalogue = bundle.catalogue
+    catalogue.check(settings)
+    return evaluate(snapshot, engine=WasmEngine(bundle), catalogue=catalogue, settings=settings)
+
+
+def exit_code(evaluation: Evaluation, least_mode: Mode) -> int:
+    """Return 0, 1 or 3: unwaived fails in `least_mode` or sterner come first, then what could not be checked."""
+    return {"FAILED": 1, "ERROR": 3}.get(result_of_findings(evaluation.findings, least_mode), 0)

@@ -1,0 +1,26 @@
+"""Verify a pack offline, or the live log: integrity only; failed verdicts inside do not change the outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evidence.verify import Report, verify_log, verify_pack
+
+from evidence import keyring
+from guardian.usecases.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guardian.settings import Settings
+
+
+def verify_pack_file(pack: Path, root: Path | None) -> Report:
+    """Verify a pack against `root` (root.json), or against its own keys when None: then the report says so."""
+    return verify_pack(pack, keyring.read_root(root) if root else None)
+
+
+def verify_live(settings: Settings) -> Report:
+    """Verify every record, proof and object of the environment's log against its root of keys."""
+    with Ledger(settings, writable=False) as ledger:
+        return verify_log(ledger.log, ledger.root)
