@@ -114,6 +114,11 @@ class Match:
     tags: Mapping[str, str] = field(default_factory=dict)
     id_prefix: str | None = None
 
+    @property
+    def specificity(self) -> tuple[int, int, int]:
+        """How narrowly this matches; the greatest tuple wins: length of the id prefix, labels and tags, namespace."""
+        return (len(self.id_prefix or ""), len(self.labels) + len(self.tags), int(self.namespace is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

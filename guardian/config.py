@@ -1,0 +1,250 @@
+"""guardian.yaml -> frozen settings, or every mistake in it at once.
+
+Each mistake is one line `file:line: path.to.key: what is wrong; the way out`, sorted by line. No value that could be a
+secret is ever repeated. Secrets are not read here; `check_secrets` only looks whether they could be.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guardian import config_checks, config_models, config_yaml
+from guardian.config_yaml import Location, Problem, Tree
+from guardian.errors import ConfigError, UsageError
+from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
+from guardian.settings import (
+    ControlSettings,
+    Keys,
+    PostgresCollector,
+    SandboxSettings,
+    Schedule,
+    Secret,
+    Settings,
+    Storage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardian.config_models import AssetModel, RootModel, ServiceModel
+
+DEFAULT_PATHS = (Path("guardian.yaml"), Path("/etc/guardian/guardian.yaml"))
+_KEY_MODE = 0o640
+
+
+def load(path: Path | None, *, check_secrets: bool = False) -> Settings:
+    """Read, validate and return the settings of the file at `path` (None: the first of DEFAULT_PATHS that exists).
+
+    check_secrets: also complain about environment variables that are not set and secret files that cannot be read.
+    Raises UsageError if there is no file, ConfigError with one line a mistake.
+    """
+    chosen = _choose(path)
+    name, base = str(chosen), chosen.absolute().parent
+    tree = config_yaml.parse(_read(chosen))
+    problems = list(tree.problems)
+    model: RootModel | None = None
+    if tree.value is not None:
+        model, wrong_shape = config_models.validate(tree)
+        problems += wrong_shape
+        problems += config_checks.check(tree)
+    settings = None
+    if model is not None:
+        settings = _Builder(tree, name, base).settings(chosen, model)
+        problems += _file_problems(tree, settings, check_secrets=check_secrets)
+        problems += _same_folders(tree, settings)
+    if problems or settings is None:
+        raise ConfigError("\n".join(_lines(name, problems)))
+    return settings
+
+
+def _lines(name: str, problems: Sequence[Problem]) -> list[str]:
+    seen = dict.fromkeys(
+        (problem.line, config_yaml.show_path(problem.location), problem.message) for problem in problems
+    )
+    ordered = sorted(seen, key=lambda entry: entry[0])
+    return [f"{name}:{line}: {where}: {what}" if where else f"{name}:{line}: {what}" for line, where, what in ordered]
+
+
+def _choose(path: Path | None) -> Path:
+    if path is not None:
+        if path.exists():
+            return path
+        raise UsageError(f"there is no configuration at {path}; `guardian init` makes one, --config names another")
+    for candidate in DEFAULT_PATHS:
+        if candidate.exists():
+            return candidate
+    places = " or ".join(str(candidate) for candidate in DEFAULT_PATHS)
+    raise UsageError(f"there is no configuration at {places}; `guardian init` makes one, --config names another")
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a regular file that not everyone may write, one more than the limit at most."""
+    try:
+        # O_NONBLOCK: opening a FIFO would otherwise wait for a writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _refuse_unfit(path, os.fstat(descriptor).st_mode)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(config_yaml.MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigError(f"{path}:1: cannot read the configuration: {error.strerror}") from error
+
+
+def _refuse_unfit(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{path}:1: not a regular file; name a guardian.yaml")
+    if mode & stat.S_IWOTH:
+        shown = f"{stat.S_IMODE(mode):04o}"
+        raise ConfigError(f"{path}:1: anyone may write this file (mode {shown}); run: chmod o-w {path}")
+
+
+class _Builder:
+    """Makes settings of a valid model: absolute paths, seconds, bytes, secrets that know their line."""
+
+    def __init__(self, tree: Tree, name: str, base: Path) -> None:
+        self._tree, self._name, self._base = tree, name, base
+
+    def _path(self, text: str) -> Path:
+        return Path(os.path.normpath(self._base / text))
+
+    def _secret(self, reference: str, at: Location) -> Secret:
+        scheme, _, rest = reference.partition(":")
+        absolute = reference if scheme == "env" else f"file:{self._path(rest)}"
+        return Secret(absolute, f"{self._name}:{self._tree.line(at)}: {config_yaml.show_path(at)}: ")
+
+    def settings(self, path: Path, model: RootModel) -> Settings:
+        storage = self._storage(model)
+        home = storage.database.parent if isinstance(storage.database, Path) else storage.objects.parent
+        folder = model.sandbox.folder
+        return Settings(
+            path=path.absolute(),
+            environment=model.environment,
+            services=tuple(self._service(service) for service in model.services),
+            collectors=tuple(
+                PostgresCollector(item.name, self._secret(item.dsn, ("collectors", place, "dsn")))
+                for place, item in enumerate(model.collectors)
+            ),
+            engine=model.engine.type,
+            controls={
+                name: ControlSettings(control.mode or {}, control.params) for name, control in model.controls.items()
+            },
+            schedules=tuple(
+                Schedule(item.job, item.cron, item.time_zone, item.grace, item.asset) for item in model.schedules
+            ),
+            sandbox=SandboxSettings(
+                provider=model.sandbox.provider,
+                accept_none=tuple(model.sandbox.accept_none),
+                disk_quota=model.sandbox.disk_quota,
+                folder=self._path(folder) if folder else home / "sandbox",
+                keep_logs=model.sandbox.keep_logs,
+            ),
+            storage=storage,
+            keys=Keys(
+                record=self._secret(model.keys.record, ("keys", "record")),
+                log=self._secret(model.keys.log, ("keys", "log")),
+                redaction=self._secret(model.keys.redaction, ("keys", "redaction")),
+            ),
+            redact_keep=tuple(model.redact.keep),
+        )
+
+    def _storage(self, model: RootModel) -> Storage:
+        text = model.storage.database
+        is_secret = text.startswith(("env:", "file:"))
+        database = self._secret(text, ("storage", "database")) if is_secret else self._path(text)
+        return Storage(database, self._path(model.storage.objects))
+
+    def _service(self, model: ServiceModel) -> Service:
+        return Service(
+            name=model.name,
+            owner=model.owner,
+            escalation=model.escalation,
+            tier=Tier(model.tier) if model.tier else None,
+            tenancy=model.tenancy,
+            data_class=model.data_class,
+            rto_s=model.rto,
+            rpo_s=model.rpo,
+            recovery=Recovery(model.recovery.detect, model.recovery.decide, model.recovery.redirect),
+            depends_on=None if model.depends_on is None else tuple(model.depends_on),
+            match=tuple(
+                Match(match.collector, match.namespace, match.labels, match.tags, match.id_prefix)
+                for match in model.match
+            ),
+            assets=tuple(self._asset(asset, model.name) for asset in model.assets),
+        )
+
+    def _asset(self, model: AssetModel, service: str) -> Asset:
+        filestore = model.source.filestore
+        return Asset(
+            name=model.name,
+            type=model.type,
+            service=service,
+            assurance=Assurance(model.assurance) if model.assurance else None,
+            source=Source(
+                model.source.postgres, model.source.database, str(self._path(filestore)) if filestore else None
+            ),
+            backups=tuple(
+                BackupJob(job.name, job.format, str(self._path(job.path)), job.every) for job in model.backups
+            ),
+        )
+
+
+def _same_folders(tree: Tree, settings: Settings) -> list[Problem]:
+    """Two jobs over one folder would each claim the other's backups, however the folder is spelled."""
+    problems: list[Problem] = []
+    first: dict[str, str] = {}
+    for service_place, service in enumerate(settings.services):
+        for asset_place, asset in enumerate(service.assets):
+            for job_place, job in enumerate(asset.backups):
+                at: Location = ("services", service_place, "assets", asset_place, "backups", job_place, "path")
+                if job.path in first:
+                    message = f"this backup folder is already that of {first[job.path]}; make them different"
+                    problems.append(Problem(tree.line(at), at, message))
+                first.setdefault(job.path, f"{asset.name}'s {job.name}")
+    return problems
+
+
+def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> list[Problem]:
+    """What is wrong with secrets outside the file: key files open to others; on request, what is missing."""
+    keys: dict[Location, Secret] = {
+        ("keys", "record"): settings.keys.record,
+        ("keys", "log"): settings.keys.log,
+        ("keys", "redaction"): settings.keys.redaction,
+    }
+    others: dict[Location, Secret] = {
+        ("collectors", place, "dsn"): item.dsn for place, item in enumerate(settings.collectors)
+    }
+    if isinstance(settings.storage.database, Secret):
+        others["storage", "database"] = settings.storage.database
+    problems = []
+    for at, secret in {**keys, **others}.items():
+        message = _open_to_others(secret) if at in keys else None
+        if message is None and check_secrets:
+            message = _missing(secret)
+        if message is not None:
+            problems.append(Problem(tree.line(at), at, message))
+    return problems
+
+
+def _open_to_others(secret: Secret) -> str | None:
+    if not secret.reference.startswith("file:"):
+        return None
+    try:
+        mode = stat.S_IMODE(secret.path.stat().st_mode)
+    except OSError:
+        return None  # a missing key is for `check_secrets`, or for whoever reads it
+    if mode & ~_KEY_MODE:
+        return f"the key file may be used by others (mode {mode:04o}); run: chmod 0600 {secret.path}"
+    return None
+
+
+def _missing(secret: Secret) -> str | None:
+    try:
+        secret.read()
+    except ConfigError as error:
+        return str(error).removeprefix(secret.where)
+    return None
