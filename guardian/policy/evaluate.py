@@ -1,0 +1,243 @@
+"""A snapshot goes in, a verdict for every control and resource comes out. Pure but for the engine it is handed.
+
+Invariant: nothing that was to be judged is passed over in silence. `pass` is what was judged and drew no finding; what
+a policy left out, said malformed, or could not say is `error`; so is what a source could not tell. The same snapshot,
+bundle and settings give the same findings, byte for byte, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Final
+
+from guardian.model import COLLECTION_ERROR, ControlSummary, Evaluation, Finding, Mode, Tier, Verdict
+from guardian.policy import verdicts
+from guardian.policy.verdicts import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from guardian.model import Resource, Service, Snapshot
+    from guardian.policy.engine import Engine
+    from guardian.policy.metadata import Catalogue, Control, Resolved
+    from guardian.settings import Settings
+
+_STAGE: Final = "audit"
+
+
+def evaluate(snapshot: Snapshot, *, engine: Engine, catalogue: Catalogue, settings: Settings) -> Evaluation:
+    """Judge `snapshot` by every control of `catalogue`, as of the moment it was taken.
+
+    A control's population is its resources that are not `off`; a source that could not be read counts as one `error` on
+    its CollectionError's id, beside the population. Raises ConfigError if the settings name unknown controls or
+    parameters.
+    """
+    catalogue.check(settings)
+    view = _View.of(snapshot, catalogue, settings)
+    results: dict[str, dict[str, Outcome]] = {name: {} for name in catalogue.controls}
+    by_scope: dict[str, list[Control]] = {"resource": [], "snapshot": []}
+    for control in catalogue.controls.values():
+        if view.out_of_scope(control) is None and not view.off_everywhere(control):
+            by_scope[control.scope].append(control)
+            results[control.id] |= view.unread(control)
+    _judge_resources(view, by_scope["resource"], engine, results)
+    for control in by_scope["snapshot"]:
+        results[control.id] |= _judge_snapshot(view, control, engine)
+    findings = [
+        _finding(view, control, resource, outcome)
+        for control in catalogue.controls.values()
+        for resource, outcome in sorted(results[control.id].items())
+    ]
+    return Evaluation(
+        findings=findings,
+        summaries=[_summary(view, control, results[control.id]) for control in catalogue.controls.values()],
+        bundle_digest=engine.bundle_digest,
+        engine=engine.name,
+        engine_version=engine.version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The snapshot arranged for judging: resources by kind and id, what is configured, what could not be read."""
+
+    by_kind: Mapping[str, Sequence[Resource]]
+    tiers: Mapping[str, Tier | None]
+    configured: frozenset[str]
+    errors: Mapping[str, Mapping[str, str]]
+    common: Mapping[str, Any]
+    services: Mapping[str, Any]
+    policy: Mapping[tuple[str, Tier | None], Resolved]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, catalogue: Catalogue, settings: Settings) -> _View:
+        by_kind: dict[str, list[Resource]] = {}
+        for resource in sorted(snapshot.resources, key=lambda resource: resource.id):
+            by_kind.setdefault(resource.kind, []).append(resource)
+        return cls(
+            by_kind=by_kind,
+            tiers={resource.id: resource.tier for resource in snapshot.resources},
+            configured=frozenset(kind for status in snapshot.collectors for kind in status.kinds),
+            errors=_errors(snapshot, by_kind.get(COLLECTION_ERROR, ())),
+            common={
+                "now": snapshot.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "environment": snapshot.environment,
+            },
+            services=services_json(settings.services),
+            policy={
+                (control.id, tier): catalogue.resolve(control, tier, snapshot.environment, settings)
+                for control in catalogue.controls.values()
+                for tier in (None, *Tier)
+            },
+        )
+
+    def out_of_scope(self, control: Control) -> str | None:
+        """Return why a control is not judged here at all, None if it is."""
+        if _STAGE not in control.stages:
+            return "judged at admission only"
+        if self.configured.isdisjoint(control.judges):
+            return f"no collector is configured that reads {', '.join(control.judges)}"
+        return None
+
+    def off_everywhere(self, control: Control) -> bool:
+        """Tell whether the control is off for every tier, or for every resource there is."""
+        subjects = [resource for kind in control.judges for resource in self.by_kind.get(kind, ())]
+        tiers: Iterable[Tier | None] = {resource.tier for resource in subjects} or set(Tier)
+        if any(kind in self.errors for kind in control.inputs):
+            tiers = set(Tier)
+        return all(self.policy[control.id, tier].mode is Mode.OFF for tier in tiers)
+
+    def subjects(self, control: Control) -> list[Resource]:
+        """Return the resources that get a verdict of `control`: of the kinds it judges, and not off."""
+        return [
+            resource
+            for kind in control.judges
+            for resource in self.by_kind.get(kind, ())
+            if self.policy[control.id, resource.tier].mode is not Mode.OFF
+        ]
+
+    def unread(self, control: Control) -> dict[str, Outcome]:
+        """Return an error for every source that one of the control's kinds could not be read from."""
+        return {
+            identity: Outcome(Verdict.ERROR, f"{kind} could not be read: {reason}")
+            for kind in control.inputs
+            for identity, reason in self.errors.get(kind, {}).items()
+        }
+
+    def mode(self, control: Control, resource: str) -> Mode:
+        """Return what the control does to a resource; to a source that could not be read, the sternest of all tiers."""
+        if resource in self.tiers and not resource.startswith("error:"):
+            return self.policy[control.id, self.tiers[resource]].mode
+        return max((self.policy[control.id, tier].mode for tier in Tier), key=lambda mode: mode.rank)
+
+
+def _errors(snapshot: Snapshot, stated: Iterable[Resource]) -> dict[str, dict[str, str]]:
+    """Return by kind the ids of what could not be read, with the reason: as stated, or by a collector that failed."""
+    errors: dict[str, dict[str, str]] = {}
+    for resource in stated:
+        kind = resource.attributes.get("kind") or resource.id.rsplit("/", 1)[-1]
+        errors.setdefault(str(kind), {})[resource.id] = str(resource.attributes.get("reason") or "no reason given")
+    for status in snapshot.collectors:
+        if status.status == "failed":
+            for kind in status.kinds:
+                identity = f"error:{status.type}/{status.name}/{kind}"
+                errors.setdefault(kind, {}).setdefault(identity, f"collector {status.name} failed")
+    return errors
+
+
+def _judge_resources(
+    view: _View, controls: Sequence[Control], engine: Engine, results: Mapping[str, dict[str, Outcome]]
+) -> None:
+    """Judge resource by resource: each crosses into the engine once, for all controls of its kind."""
+    wanted: dict[str, list[Control]] = {}
+    resources: dict[str, Resource] = {}
+    for control in controls:
+        for resource in view.subjects(control):
+            wanted.setdefault(resource.id, []).append(control)
+            resources[resource.id] = resource
+    for identity, resource in sorted(resources.items()):
+        params = {control.id: view.policy[control.id, resource.tier].params for control in wanted[identity]}
+        document = {**view.common, "resource": resource.to_json()}
+        for judgement in engine.judge("resource", params, document):
+            results[judgement.control].update(verdicts.of_one(judgement, identity))
+
+
+def _judge_snapshot(view: _View, control: Control, engine: Engine) -> dict[str, Outcome]:
+    """Judge all resources of the kinds that `control` judges together."""
+    subjects = view.subjects(control)
+    if not subjects:
+        return {}
+    incomplete = sorted(kind for kind in control.inputs if kind in view.errors)
+    context = [kind for kind in incomplete if kind not in control.judges]
+    if context and "incomplete" not in control.uses:
+        unknown = Outcome(Verdict.ERROR, f"could not be judged: {', '.join(context)} could not all be read")
+        return {resource.id: unknown for resource in subjects}
+    resources = {
+        kind: [resource.to_json() for resource in view.by_kind.get(kind, ())]
+        for kind in control.inputs
+        if kind in view.configured
+    }
+    params = {
+        resource.id: view.policy[control.id, resource.tier].params
+        for kind in control.judges
+        for resource in view.by_kind.get(kind, ())
+    }
+    document = {**view.common, "resources": resources, "services": view.services, "incomplete": incomplete}
+    [judgement] = engine.judge("snapshot", {control.id: params}, document)
+    return verdicts.of_many(judgement, [resource.id for resource in subjects], params)
+
+
+def _finding(view: _View, control: Control, resource: str, outcome: Outcome) -> Finding:
+    return Finding(
+        control=control.id,
+        resource=resource,
+        verdict=outcome.verdict,
+        severity=control.severity,
+        message=outcome.message,
+        expected=outcome.expected,
+        observed=outcome.observed,
+        mode=view.mode(control, resource),
+    )
+
+
+def _summary(view: _View, control: Control, results: Mapping[str, Outcome]) -> ControlSummary:
+    reason = view.out_of_scope(control)
+    scope = "out of scope" if reason else "judged"
+    if reason is None and view.off_everywhere(control):
+        scope, reason = "off", "mode is off"
+    counted = Counter(outcome.verdict for outcome in results.values())
+    return ControlSummary(
+        control=control.id,
+        title=control.title,
+        severity=control.severity,
+        population=0 if reason else len(view.subjects(control)),
+        counts={verdict: counted[verdict] for verdict in Verdict},
+        scope=scope,
+        reason=reason or "",
+    )
+
+
+def services_json(services: Iterable[Service]) -> dict[str, Any]:
+    """Return declared services by name in the attributes of guardian.Service."""
+    return {
+        service.name: {
+            "name": service.name,
+            "owner": service.owner,
+            "escalation": service.escalation,
+            "tier": service.tier,
+            "tenancy": service.tenancy,
+            "dataClass": service.data_class,
+            "rtoSeconds": service.rto_s,
+            "rpoSeconds": service.rpo_s,
+            "recovery": {
+                "detectSeconds": service.recovery.detect_s,
+                "decideSeconds": service.recovery.decide_s,
+                "redirectSeconds": service.recovery.redirect_s,
+            },
+            "dependsOn": None if service.depends_on is None else list(service.depends_on),
+            "assets": [asset.name for asset in service.assets],
+        }
+        for service in services
+    }

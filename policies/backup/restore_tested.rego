@@ -1,0 +1,144 @@
+# METADATA
+# scope: package
+# title: Every asset has been restored and verified within its cadence
+# description: |
+#   The newest drill of every asset passed, reached the assurance that the asset requires, and is no older than `maxAge`,
+#   the cadence of its tier. An older success does not excuse a newer failure. Only drills that are signed in this
+#   environment's own log count. Scheduled slots that were missed are judged once the daemon keeps slots; until then
+#   a drill that never ran shows as one that is too old.
+# related_resources:
+#   - ref: https://csrc.nist.gov/pubs/sp/800/53/r5/upd1/final
+#     description: NIST SP 800-53, CP-9(1) testing for reliability and integrity
+# custom:
+#   id: backup.restore-tested
+#   scope: snapshot
+#   severity: critical
+#   remediation: |
+#     Run `guardian drill ASSET` and read what it says. A drill that failed means that the backup does not give back what
+#     it should: mend the backup job, take a new backup, drill again. A drill that ended in an error means that Guardian
+#     could not check: `guardian doctor` says what is missing. Then schedule it:
+#     `schedules: [{job: drill, asset: ASSET, cron: "0 3 * * *", timeZone: Europe/Berlin, grace: 1h}]`.
+#   inputs: [guardian.Asset, guardian.Drill]
+#   judges: [guardian.Asset]
+#   frameworks:
+#     nist-800-53r5: [CP-4, CP-9(1)]
+#     iso-27001-2022: [A.5.30, A.8.13]
+#     soc2: [A1.3]
+#     dora: [12(2)]
+#   stages: [audit]
+#   uses: [incomplete]
+package guardian.backup.restore_tested
+
+import data.guardian.lib.drills
+import data.guardian.lib.duration
+import data.guardian.lib.outcome
+
+assets := input.resources["guardian.Asset"]
+
+all_drills := input.resources["guardian.Drill"]
+
+judged contains asset.id if some asset in assets
+
+findings contains finding if {
+	some asset in assets
+	finding := verdict(asset)
+	finding.verdict != "pass"
+}
+
+verdict(asset) := outcome.error(asset.id, "the records of drills could not all be read") if {
+	not drills_read
+} else := outcome.error(asset.id, "a record of a drill names no asset, time or place in the log") if {
+	count(drills.misplaced(all_drills)) > 0
+} else := outcome.fail(asset.id, message, expected(asset), null) if {
+	is_string(asset.attributes.name)
+	count(drills.of(all_drills, asset)) == 0
+	message := sprintf("no backup of asset %s was ever restored: run `guardian drill %s`", [
+		asset.attributes.name,
+		asset.attributes.name,
+	])
+} else := result if {
+	result := judge(asset, drills.newest(drills.of(all_drills, asset)))
+} else := outcome.unknown(asset.id)
+
+drills_read if {
+	is_array(input.incomplete)
+	not "guardian.Drill" in input.incomplete
+}
+
+judge(asset, drill) := outcome.error(asset.id, message) if {
+	drill.attributes.ageSeconds < 0 - drills.clock_skew_seconds
+	message := sprintf("the newest drill of asset %s is dated %s in the future: a clock is wrong", [
+		asset.attributes.name,
+		duration.text(0 - drill.attributes.ageSeconds),
+	])
+} else := outcome.fail(asset.id, message, expected(asset), observed(drill)) if {
+	drill.attributes.verdict == "fail"
+	message := sprintf("the newest drill of asset %s, of backup %v, failed%s", [
+		asset.attributes.name,
+		object.get(drill.attributes, "backupId", null),
+		named(" at ", object.get(drill.attributes, "failedChecks", [])),
+	])
+} else := outcome.fail(asset.id, message, expected(asset), observed(drill)) if {
+	drill.attributes.verdict == "error"
+	message := sprintf("the newest drill of asset %s, of backup %v, proved nothing: it could not check%s", [
+		asset.attributes.name,
+		object.get(drill.attributes, "backupId", null),
+		named(" ", object.get(drill.attributes, "erredChecks", [])),
+	])
+} else := outcome.fail(asset.id, message, expected(asset), observed(drill)) if {
+	drill.attributes.verdict == "pass"
+	not reaches(asset, drill)
+	message := sprintf("the newest drill of asset %s reached assurance %v, but %v is required", [
+		asset.attributes.name,
+		object.get(drill.attributes, "assurance", null),
+		required(asset, drill),
+	])
+} else := outcome.fail(asset.id, message, expected(asset), observed(drill)) if {
+	drill.attributes.verdict == "pass"
+	drill.attributes.ageSeconds > cadence(asset)
+	message := sprintf("the newest drill of asset %s is %s old, its tier asks for one every %s", [
+		asset.attributes.name,
+		duration.text(drill.attributes.ageSeconds),
+		duration.text(cadence(asset)),
+	])
+} else := outcome.proved if {
+	drill.attributes.verdict == "pass"
+	reaches(asset, drill)
+	drill.attributes.ageSeconds <= cadence(asset)
+} else := outcome.unknown(asset.id)
+
+cadence(asset) := input.params[asset.id].maxAge if is_number(input.params[asset.id].maxAge)
+
+# What the asset declares today; where it declares nothing, what the drill was held to.
+required(asset, drill) := asset.attributes.assurance if {
+	is_string(asset.attributes.assurance)
+} else := drill.attributes.requiredAssurance if {
+	asset.attributes.assurance == null
+} else := null
+
+reaches(asset, drill) if drills.rank[drill.attributes.assurance] >= drills.rank[required(asset, drill)]
+
+named(before, checks) := sprintf("%s%s", [before, concat(", ", checks)]) if {
+	is_array(checks)
+	count(checks) > 0
+	every check in checks {
+		is_string(check)
+	}
+} else := ""
+
+expected(asset) := {
+	"verdict": "pass",
+	"maxAgeSeconds": object.get(input.params, [asset.id, "maxAge"], null),
+	"assurance": object.get(asset.attributes, "assurance", null),
+}
+
+observed(drill) := object.filter(drill.attributes, {
+	"recordId",
+	"backupId",
+	"verdict",
+	"ageSeconds",
+	"assurance",
+	"requiredAssurance",
+	"failedChecks",
+	"erredChecks",
+})
