@@ -18,7 +18,7 @@ def open_source(asset_type: str, format: str, path: Path) -> BackupSource:  # no
     """Return the source for backups of an asset.
 
     ("postgres", "pg_dump"): a folder of `*.dump` files made by `pg_dump -Fc`; the id is the file's stem.
-    ("odoo", "pg_dump"): a folder of `<UTC stamp>/` folders with `db.dump` and `filestore/`; the id is the folder's name.
+    ("odoo", "pg_dump"): a folder of `<UTC stamp>/` folders with `db.dump` and `filestore/`; the id is its name.
     Raises SourceError for another combination; the folder itself is first looked at by `locate`.
     """
     if (asset_type, format) == ("postgres", "pg_dump"):

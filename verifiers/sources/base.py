@@ -41,7 +41,7 @@ class BackupItem:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A backup copied into a work folder. bytes: all files; sha256: hex digest of the dump file, computed while copying."""
+    """A backup copied into a work folder. bytes: of all files; sha256: hex, of the dump file, taken on the way."""
 
     dump: Path
     filestore: Path | None
@@ -58,7 +58,7 @@ class BackupSource(Protocol):
         ...
 
     def locate(self) -> Sequence[BackupItem]:
-        """Return the backups, oldest first, incomplete ones included. Raises SourceError if the folder is unreadable."""
+        """Return the backups, oldest first, with incomplete ones. Raises SourceError if the folder is unreadable."""
         ...
 
     def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:

@@ -1,0 +1,106 @@
+"""Copy a backup out of its folder: streaming, hashed on the way, and never through a link.
+
+Invariant: every file is opened relative to the open folder it was listed in and without following links, so that
+nothing outside the backup is read even if names are swapped meanwhile. Copies are new files, 0600, in folders 0700.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from verifiers.sources.base import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_BUFFER = 1 << 20
+
+
+class Copier:
+    """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self.bytes = 0
+        self._progress = progress
+
+    def file(self, source: Path, target: Path) -> str:
+        """Copy one file and return its hex SHA-256. Raises SourceError if it is no regular file or cannot be read."""
+        with _errors(source.name), folder_fd(source.parent) as folder:
+            return self._copy(folder, source.name, target)
+
+    def tree(self, source: Path, target: Path) -> None:
+        """Copy a folder of folders and regular files. Raises SourceError on anything else in it."""
+        with _errors(source.name), folder_fd(source) as folder:
+            self._tree(folder, target, source.name)
+
+    def _tree(self, folder: int, target: Path, label: str) -> None:
+        target.mkdir(mode=0o700)
+        with os.scandir(folder) as listing:
+            names = sorted(entry.name for entry in listing)
+        for name in names:
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                try:
+                    self._tree(child, target / name, f"{label}/{name}")
+                finally:
+                    os.close(child)
+            elif stat.S_ISREG(mode):
+                self._copy(folder, name, target / name)
+            else:
+                kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
+                raise SourceError(f"{label}/{name} is a {kind}; a backup holds plain files and folders only")
+
+    def _copy(self, folder: int, name: str, target: Path) -> str:
+        digest = hashlib.sha256()
+        # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(source, "rb", buffering=0) as reader:
+            if not stat.S_ISREG(os.fstat(source).st_mode):
+                raise SourceError(f"{name} is not a regular file")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(target, flags, 0o600), "wb", buffering=0) as writer:
+                buffer = bytearray(_BUFFER)
+                view = memoryview(buffer)
+                while count := reader.readinto(buffer):
+                    digest.update(view[:count])
+                    written = 0
+                    while written < count:
+                        written += writer.write(view[written:count])
+                    self.bytes += count
+                    self._progress(self.bytes)
+        return digest.hexdigest()
+
+
+@contextmanager
+def folder_fd(path: Path) -> Iterator[int]:
+    """Open a folder for use as `dir_fd`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def tree_size(path: Path) -> int:
+    """Return the bytes of all regular files below a folder, without following links."""
+    total = 0
+    for _, _, names, folder in os.fwalk(path, follow_symlinks=False):
+        for name in names:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # ENOSPC and the like are about the work folder, yet the same drill ends with it; the text tells which.
+        raise SourceError(f"cannot copy {name}: {error.strerror or error}") from error
