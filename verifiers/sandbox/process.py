@@ -103,7 +103,7 @@ class Running:
 
     def signal_program(self, number: int, name: str) -> bool:
         """Send a signal to the program called `name` behind whatever isolates it. False if there is none."""
-        for pid in descendants(self.pid):
+        for pid in [self.pid, *descendants(self.pid)]:
             if _comm(pid) == name:
                 # Depth first from the top: the first is the postmaster, the rest are its children.
                 with contextlib.suppress(ProcessLookupError):
