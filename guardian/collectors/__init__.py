@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One raw thing as the source told it, not yet redacted. key: natural key within the collector."""
+    """One raw thing as the source told it, not yet redacted.
+
+    key: what follows `id_scheme:` in the id: the collector's name (for backups the asset's), `/`, and the natural key.
+    """
 
     kind: str
     key: str

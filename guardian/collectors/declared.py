@@ -1,0 +1,74 @@
+"""guardian.yaml itself as a source: what is declared of services and assets. No I/O; nothing can be unreadable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guardian.collectors import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from guardian.model import Asset, Recovery, Service
+
+
+class Declared:
+    """Services and assets as declared. name: the environment's."""
+
+    type = "declared"
+    id_scheme = "declared"
+    kinds: Sequence[str] = ("guardian.Service", "guardian.Asset")
+    sensitive: Mapping[str, Sequence[str]] = {}
+
+    def __init__(self, environment: str, services: Sequence[Service]) -> None:
+        self.name = environment
+        self._services = services
+
+    def collect(self, now: datetime) -> Iterator[Observed]:  # noqa: ARG002 -- nothing declared has an age
+        """Yield every service, each followed by its assets."""
+        for service in self._services:
+            yield Observed("guardian.Service", f"{self.name}/service/{service.name}", service_attributes(service))
+            for asset in service.assets:
+                key = f"{self.name}/asset/{asset.name}"
+                yield Observed("guardian.Asset", key, _asset(asset, service), asset=asset.name)
+
+
+def service_attributes(service: Service) -> dict[str, Any]:
+    """Return the attributes of a guardian.Service; what is not declared is null."""
+    return {
+        "name": service.name,
+        "owner": service.owner,
+        "escalation": service.escalation,
+        "tier": service.tier,
+        "tenancy": service.tenancy,
+        "dataClass": service.data_class,
+        "rtoSeconds": service.rto_s,
+        "rpoSeconds": service.rpo_s,
+        "recovery": _recovery(service.recovery),
+        "dependsOn": None if service.depends_on is None else list(service.depends_on),
+        "assets": [asset.name for asset in service.assets],
+    }
+
+
+def _asset(asset: Asset, service: Service) -> dict[str, Any]:
+    return {
+        "name": asset.name,
+        "type": asset.type,
+        "service": service.name,
+        "assurance": asset.assurance,
+        "rtoSeconds": service.rto_s,
+        "rpoSeconds": service.rpo_s,
+        "recovery": _recovery(service.recovery),
+        "database": asset.source.database,
+        "filestore": asset.source.filestore is not None,
+        "backups": [{"name": job.name, "format": job.format, "everySeconds": job.every_s} for job in asset.backups],
+    }
+
+
+def _recovery(recovery: Recovery) -> dict[str, int | None]:
+    return {
+        "detectSeconds": recovery.detect_s,
+        "decideSeconds": recovery.decide_s,
+        "redirectSeconds": recovery.redirect_s,
+    }

@@ -1,0 +1,167 @@
+"""The one place where an observation becomes a resource: identity, service, redaction, plain JSON. No I/O.
+
+Invariant: what leaves here is JSON that keeps its bytes through `orjson`, holds no secret the collector or `redact`
+knows of, and depends on nothing but its arguments.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from guardian.model import COLLECTION_ERROR, Asset, Resource, Service
+from guardian.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guardian.collectors import Collector, Observed, Unreadable
+    from guardian.model import Match
+
+_VOLATILE = {"k8s.": (("metadata", "managedFields"), ("metadata", "resourceVersion"))}
+_MAX_INT, _MIN_INT = 2**63 - 1, -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What normalising needs to know of an environment: its services, redaction key (32 bytes) and exempt paths."""
+
+    services: Sequence[Service]
+    key: bytes
+    keep: Sequence[str] = ()
+
+    def service(self, name: object) -> Service | None:
+        """Return the service called `name`, None if there is none."""
+        return next((service for service in self.services if service.name == name), None)
+
+    def asset(self, name: str | None) -> Asset | None:
+        """Return the asset called `name`, None if there is none."""
+        return next((asset for service in self.services for asset in service.assets if asset.name == name), None)
+
+
+def normalise(observed: Observed, collector: Collector, estate: Estate) -> Resource:
+    """Make a resource of what `collector` observed.
+
+    Raises TypeError if an attribute has no JSON form: a defect of the collector.
+    """
+    identity = f"{collector.id_scheme}:{_clean(observed.key)}"
+    attributes = _without_volatile(observed.kind, plain(observed.attributes))
+    redacted = redact(
+        attributes, sensitive=collector.sensitive.get(observed.kind, ()), key=estate.key, keep=estate.keep
+    )
+    service = _service(observed, identity, collector, estate)
+    return Resource(
+        kind=observed.kind,
+        id=identity,
+        service=service.name if service else None,
+        tier=service.tier if service else None,
+        asset=observed.asset,
+        scope=plain(observed.scope),
+        source={"collector": collector.type, "name": collector.name},
+        attributes=redacted.attributes,
+        redacted=redacted.pointers,
+    )
+
+
+def collection_error(kind: str, found: Sequence[Unreadable], collector: Collector, estate: Estate) -> Resource:
+    """Make the CollectionError of `kind` of everything that could not be read of it."""
+    reasons = sorted({item.reason for item in found})
+    details = list(dict.fromkeys(item.detail for item in found))
+    more = f"; and {len(details) - 5} more" if len(details) > 5 else ""
+    attributes = {"reason": ", ".join(reasons), "detail": "; ".join(details[:5]) + more, "kind": kind}
+    redacted = redact(plain(attributes), sensitive=(), key=estate.key)
+    return Resource(
+        kind=COLLECTION_ERROR,
+        id=f"error:{collector.type}/{_clean(collector.name)}/{kind}",
+        service=None,
+        tier=None,
+        asset=None,
+        scope={},
+        source={"collector": collector.type, "name": collector.name},
+        attributes=redacted.attributes,
+        redacted=redacted.pointers,
+    )
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return an aware datetime as RFC 3339 UTC in whole seconds, `2026-11-23T11:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _service(observed: Observed, identity: str, collector: Collector, estate: Estate) -> Service | None:
+    if observed.kind == "guardian.Service":
+        return estate.service(observed.attributes["name"])
+    if observed.asset is not None:
+        asset = estate.asset(observed.asset)
+        # the asset of an old drill may be gone from the configuration while its service is still there
+        return estate.service(asset.service if asset else observed.attributes.get("service"))
+    best = max(
+        (
+            (match.specificity, service)
+            for service in estate.services
+            for match in service.match
+            if _matches(match, observed, identity, collector)
+        ),
+        key=lambda pair: pair[0],
+        default=None,
+    )
+    return best[1] if best else None
+
+
+def _matches(match: Match, observed: Observed, identity: str, collector: Collector) -> bool:
+    scope = observed.scope
+    return (
+        match.collector == collector.name
+        and (match.namespace is None or match.namespace == scope.get("namespace"))
+        and match.labels.items() <= scope.get("labels", {}).items()
+        and match.tags.items() <= scope.get("tags", {}).items()
+        and identity.startswith(match.id_prefix or "")
+    )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 -- any value in, any JSON value out
+    """Return `value` as JSON: times RFC 3339, integers outside 64 bits as text, numbers that are none as null."""
+    match value:
+        case None | bool():
+            return value
+        case int() | float() | Decimal():
+            return _number(value)
+        case str():
+            # file names may hold bytes that are no UTF-8, as lone surrogates
+            return str.__str__(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case datetime():
+            return rfc3339(value)
+        case dict():
+            return {plain(str(name)): plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _number(value: float | Decimal) -> int | float | str | None:
+    if isinstance(value, Decimal):
+        if not value.is_finite() or value != value.to_integral_value():
+            return str(value)
+        value = int(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return int(value) if _MIN_INT <= value <= _MAX_INT else str(int(value))
+
+
+def _without_volatile(kind: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what changes without anything having changed."""
+    kept = dict(attributes)
+    for prefix, paths in _VOLATILE.items():
+        for outer, inner in paths if kind.startswith(prefix) else ():
+            if isinstance(kept.get(outer), dict):
+                kept[outer] = {name: item for name, item in kept[outer].items() if name != inner}
+    return kept
+
+
+def _clean(key: str) -> str:
+    """Return a natural key as part of an id: control characters percent-encoded, the rest as the source has it."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"%{ord(found[0]):02X}", plain(key))

@@ -1,0 +1,180 @@
+"""Secrets out of observations, before anything is kept: the value goes, a keyed fingerprint and its class stay. No I/O.
+
+Invariant: redacting twice changes nothing, and the same secret under the same key has the same fingerprint, so that a
+change of it shows. Empty values (null, "", [], {}) stay: that a secret is absent is a fact policies need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from guardian.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from guardian.settings import Secret
+
+REDACTED = "$redacted"
+CREDENTIAL, UNKNOWN = "credential", "unknown"
+
+# What is a secret wherever it stands, whatever the path is called.
+# No alternative begins with an open repetition, so that hostile text costs linear time.
+_SECRET = re.compile(
+    r"""
+    ://[^\s/@:]*:[^\s/@]+@                                                      # URL with a password
+    | (?i:(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key)s?\s*=\s*[^\s=])  # password=..., radiussecrets=...
+    | (?i:--(?:password|passphrase|secret|token|api-key)[=\s]+\S)               # command line
+    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{32}\b                                 # PostgreSQL password hashes
+    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{16}                      # crypt(3) hashes
+    | -----BEGIN[ ](?:[A-Z]+[ ])*PRIVATE[ ]KEY | AGE-SECRET-KEY-1
+    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \beyJ[\w-]{8,999}\.eyJ[\w-]{8}            # AWS key id, JWT
+    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-)[\w-]{16}
+    """,
+    re.VERBOSE,
+)
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|pwd|secret|token|credential|private_?key|api_?key|access_?key|conninfo|(^|[._])dsn$",
+    re.IGNORECASE,
+)
+_TOKEN_BITS = 3.5  # Shannon bits a character from which a long mixed token is taken for a key, not for a name
+_TOKEN_LENGTH = 20
+
+_Pattern = tuple[re.Pattern[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Attributes without secrets, and JSON pointers (RFC 6901) to what was taken out, sorted."""
+
+    attributes: dict[str, Any]
+    pointers: Sequence[str]
+
+
+def parse_key(secret: Secret) -> bytes:
+    """Read the environment's redaction key, 32 bytes kept as 64 hexadecimal characters.
+
+    Raises ConfigError, without repeating what was read, if it is missing or anything else.
+    """
+    text = secret.read().strip()
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+        raise ConfigError(
+            f"{secret.where}{secret.reference} must hold exactly 64 hexadecimal characters and does not; "
+            "`openssl rand -hex 32` makes a key"
+        )
+    return bytes.fromhex(text)
+
+
+def redact(
+    attributes: Mapping[str, Any], *, sensitive: Iterable[str], key: bytes, keep: Iterable[str] = ()
+) -> Redacted:
+    """Take out the values at `sensitive` paths and everything that looks like a secret elsewhere.
+
+    attributes: JSON values only. sensitive, keep: JSON pointers in which `*` stands for any text within one segment,
+    sensitive ones in any case of letters; what `keep` names stays as it is, with all below it.
+    key: the environment's redaction key.
+    """
+    work = _Work(key)
+    value = work.walk(
+        dict(attributes),
+        (),
+        [_compile(path, re.IGNORECASE) for path in sensitive],
+        [_compile(path, re.NOFLAG) for path in keep],
+    )
+    return Redacted(value, tuple(sorted(work.pointers)))
+
+
+def classify(name: str, value: object) -> str:
+    """Say whether `value`, found under `name`, looks like a credential or is of unknown nature."""
+    if _SECRET_NAME.search(name) or any(_SECRET.search(text) or _has_key(text) for text in _texts(value)):
+        return CREDENTIAL
+    return UNKNOWN
+
+
+def is_redacted(value: object) -> bool:
+    """Whether `value` is what `redact` leaves in the place of a secret."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {REDACTED, "class"}
+        and value["class"] in {CREDENTIAL, UNKNOWN}
+        and isinstance(value[REDACTED], str)
+        and re.fullmatch(r"[0-9a-f]{64}", value[REDACTED]) is not None
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    key: bytes
+    pointers: list[str] = field(default_factory=list)
+
+    def walk(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
+        if is_redacted(value):
+            self.pointers.append(_pointer(at))
+            return value
+        if not all(keep) or value is None or value in ("", [], {}):  # a pattern used up: this place is meant
+            return value
+        if not all(sensitive) or (isinstance(value, str) and _SECRET.search(value)):
+            return self._take(value, at)
+        return self._inside(value, at, sensitive, keep)
+
+    def _take(self, value: object, at: tuple[str, ...]) -> dict[str, str]:
+        self.pointers.append(_pointer(at))
+        digest = hmac.new(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), hashlib.sha256)
+        return {REDACTED: digest.hexdigest(), "class": classify(at[-1] if at else "", value)}
+
+    def _inside(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
+        def walk(name: str, item: object) -> object:
+            return self.walk(item, (*at, name), _step(sensitive, name), _step(keep, name))
+
+        if isinstance(value, dict):
+            return {name: walk(name, item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [walk(str(place), item) for place, item in enumerate(value)]
+        return value
+
+
+def _step(patterns: list[_Pattern], name: str) -> list[_Pattern]:
+    return [pattern[1:] for pattern in patterns if pattern[0].fullmatch(name)]
+
+
+@lru_cache(maxsize=4096)
+def _compile(path: str, case: re.RegexFlag) -> _Pattern:
+    segments = [segment.replace("~1", "/").replace("~0", "~") for segment in path.removeprefix("/").split("/")]
+    return tuple(re.compile(".*".join(map(re.escape, segment.split("*"))), re.DOTALL | case) for segment in segments)
+
+
+def _pointer(at: tuple[str, ...]) -> str:
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in at)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _has_key(text: str) -> bool:
+    """Whether a long token of letters and digits with much entropy stands in `text`."""
+    return any(
+        re.search(r"[0-9]", token) and re.search(r"[A-Za-z]", token) and _bits(token) >= _TOKEN_BITS
+        for token in re.findall(rf"[A-Za-z0-9_+-]{{{_TOKEN_LENGTH},}}", text)
+    )
+
+
+def _bits(token: str) -> float:
+    counts = Counter(token).values()
+    return -sum(count / len(token) * math.log2(count / len(token)) for count in counts)
