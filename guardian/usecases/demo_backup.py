@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = odoo_backup.parser()
     parser.add_argument("--alter-digit", action="store_true", help="change one digit of one row (needs --compress=0)")
     parser.add_argument("--quiet", action="store_true", help="say nothing unless it fails")
+    parser.set_defaults(compress="0")
     options = parser.parse_args(arguments)
     try:
         backup = odoo_backup.run(options)

@@ -12,6 +12,7 @@ import random
 import shutil
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,22 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 OWNER = "odoo"
 OLD_ADMIN = "old_admin"
+SEED = 20170817
+# A fixed moment, so that two demos hold the same rows; what the writer adds bears the real time.
+MOMENT = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+# A production server in small. Durable, as `postgres.durability` asks; data checksums are initdb's own default.
+SERVER_SETTINGS: Mapping[str, str] = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "max_connections": "40",
+    "max_wal_size": "2GB",
+}
 
 _FILES = 360
 _URL_ROWS = 12
@@ -50,17 +61,37 @@ class Estate:
 
 def build(
     conninfo: str,
+    databases: Sequence[str],
+    folder: Path,
+    *,
+    seed: int = SEED,
+    moment: datetime = MOMENT,
+    scale: float = 1.0,
+    owner_password: str | None = None,
+) -> list[Estate]:
+    """Create the databases, each with its filestore `folder/<database>`. See `load` for the other arguments.
+
+    The first is loaded, the others are copies of it. Nobody may connect to the first before all are made.
+    """
+    first, *others = databases
+    made = [load(conninfo, first, folder / first, seed=seed, moment=moment, scale=scale, owner_password=owner_password)]
+    made += [duplicate(conninfo, made[0], name, folder / first, folder / name, moment=moment) for name in others]
+    return made
+
+
+def load(
+    conninfo: str,
     database: str,
     filestore: Path,
     *,
-    seed: int,
-    now: datetime,
+    seed: int = SEED,
+    moment: datetime = MOMENT,
     scale: float = 1.0,
     owner_password: str | None = None,
 ) -> Estate:
-    """Create `database`, owned by the role `odoo`, and its `filestore` folder, which must not exist yet.
+    """Create and load `database`, owned by the role `odoo`, and its `filestore` folder, which must not exist yet.
 
-    conninfo: of a superuser. now: an aware moment; business dates lie in the 400 days before it.
+    conninfo: of a superuser. moment: aware; business dates lie in the 400 days before it.
     scale: 1.0 gives about 80,000 rows and 360 files; small scales keep at least a twentieth of the rows.
     Raises psycopg.Error, or FileExistsError if the folder is there.
     """
@@ -73,22 +104,28 @@ def build(
         )
     with psycopg.connect(make_conninfo(conninfo, dbname=database)) as connection:
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        for name, value in (("demo.seed", seed), ("demo.scale", scale), ("demo.now", now.replace(tzinfo=None))):
+        for name, value in (
+            ("demo.seed", seed),
+            ("demo.scale", scale),
+            ("demo.now", moment.astimezone(UTC).replace(tzinfo=None)),
+        ):
             connection.execute("SELECT set_config(%s, %s, true)", (name, str(value)))
         connection.execute(_script("demo_schema.sql"))
         connection.execute(_script("demo_rows.sql"))
         with connection.cursor().copy(f"COPY ir_attachment ({_ATTACHMENT_COLUMNS}) FROM STDIN".encode()) as copy:
-            for row in _attachments(filestore, random.Random(seed), now, count=max(40, round(_FILES * scale))):  # noqa: S311 -- repeatable filler, no secret
+            for row in _attachments(filestore, seed, moment, count=max(40, round(_FILES * scale))):
                 copy.write_row(row)
         connection.execute(_script("demo_constraints.sql"))
-        _set_parameters(connection, database, now)
+        _set_parameters(connection, database, moment)
         connection.commit()
         connection.autocommit = True
         connection.execute("ANALYZE")
         return _describe(connection, database, filestore)
 
 
-def clone(conninfo: str, template: Estate, database: str, source: Path, filestore: Path, *, now: datetime) -> Estate:
+def duplicate(
+    conninfo: str, template: Estate, database: str, source: Path, filestore: Path, *, moment: datetime = MOMENT
+) -> Estate:
     """Copy a built estate under another name, as an Odoo operator duplicates a database: it gets a uuid of its own.
 
     Nobody may be connected to the template. Filestore files are linked where the file system allows it: Odoo never
@@ -102,7 +139,7 @@ def clone(conninfo: str, template: Estate, database: str, source: Path, filestor
         )
     shutil.copytree(source, filestore, copy_function=_link_or_copy)
     with psycopg.connect(make_conninfo(conninfo, dbname=database)) as connection:
-        _set_parameters(connection, database, now)
+        _set_parameters(connection, database, moment)
         return _describe(connection, database, filestore)
 
 
@@ -147,11 +184,12 @@ def _create_role(admin: psycopg.Connection, name: str, attributes: sql.SQL, pass
     admin.execute(statement)
 
 
-def _attachments(filestore: Path, source: random.Random, now: datetime, *, count: int) -> Iterator[tuple[object, ...]]:
+def _attachments(filestore: Path, seed: int, moment: datetime, *, count: int) -> Iterator[tuple[object, ...]]:
     """Write the files and yield the rows of ir_attachment that go with them, and rows that have no file."""
+    source = random.Random(seed)  # noqa: S311 -- repeatable filler, no secret
     filestore.mkdir(mode=0o700, parents=True)
-    moment = now.replace(tzinfo=None)
-    common = (False, 1, 1, 1, moment, moment)
+    written = moment.astimezone(UTC).replace(tzinfo=None)
+    common = (False, 1, 1, 1, written, written)
     for number in range(1, count + 1):
         mimetype = _MIMETYPES[number % len(_MIMETYPES)]
         content = f"{mimetype} {number}\n".encode() + source.randbytes(source.choice((180, 900, 4_000, 16_000, 48_000)))
@@ -170,11 +208,11 @@ def _attachments(filestore: Path, source: random.Random, now: datetime, *, count
         yield (f"icon_{number}.png", "res.partner", number, *small, *common)
 
 
-def _set_parameters(connection: psycopg.Connection, database: str, now: datetime) -> None:
+def _set_parameters(connection: psycopg.Connection, database: str, moment: datetime) -> None:
     """Give the database the identity that Odoo gives one when it is made."""
     parameters = {
         "database.uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"guardian-demo:{database}")),
-        "database.create_date": now.strftime("%Y-%m-%d %H:%M:%S"),
+        "database.create_date": moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
     }
     for key, value in parameters.items():
         connection.execute(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LOST_FILES = 3
+KEPT_FRACTION = 0.6
 _BLOCK_DATA = b"\x01"
 _AMOUNT = re.compile(rb"-?[1-9][0-9]*\.[0-9]*[1-9]")
 
@@ -63,7 +65,7 @@ def alter_digit(archive: Path, *, table: str = "account_move_line", column: str 
     raise FaultError(f"{archive} has no amount in {table}.{column} to change; take it with --compress=0")
 
 
-def lose_files(backup: Path, count: int = 3) -> list[str]:
+def lose_files(backup: Path, count: int = LOST_FILES) -> list[str]:
     """Remove `count` files, spread evenly, from the filestore of an Odoo backup folder. Returns their names."""
     filestore = backup / "filestore"
     names = sorted(str(path.relative_to(filestore)) for path in filestore.rglob("*") if path.is_file())
@@ -75,11 +77,12 @@ def lose_files(backup: Path, count: int = 3) -> list[str]:
     return lost
 
 
-def truncate_archive(archive: Path, keep_fraction: float) -> int:
-    """Cut the archive after `keep_fraction` of its bytes, as a full disk or a broken upload does. Returns the new size.
+def truncate_archive(backup: Path, keep_fraction: float = KEPT_FRACTION) -> int:
+    """Cut the dump of a backup folder after `keep_fraction` of its bytes, as a full disk does. Returns the new size.
 
     The table of contents stands at the front: `pg_restore --list` still succeeds on what remains.
     """
+    archive = backup / "db.dump"
     size = int(archive.stat().st_size * keep_fraction)
     os.truncate(archive, size)
     return size

@@ -15,7 +15,7 @@ CREATE FUNCTION pg_temp.t(row_number bigint, salt integer) RETURNS timestamp LAN
               - make_interval(secs => (hashint8extended(row_number * 1000 + salt + 500, current_setting('demo.seed')::bigint)
                                        & 9223372036854775807) % 34560000000000 / 1000000.0) $$;
 CREATE FUNCTION pg_temp.money(row_number bigint, salt integer, most integer) RETURNS numeric LANGUAGE sql IMMUTABLE
-    AS $$ SELECT (pg_temp.r(row_number, salt, most * 100 - 100) + 100)::numeric / 100 $$;
+    AS $$ SELECT round((pg_temp.r(row_number, salt, most * 100 - 100) + 100)::numeric / 100, 2) $$;
 CREATE FUNCTION pg_temp.pick(row_number bigint, salt integer, VARIADIC words text[]) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT words[1 + pg_temp.r(row_number, salt, cardinality(words))] $$;
 
@@ -40,7 +40,7 @@ SELECT name, name, CASE WHEN i % 4 = 0 THEN 1 END, 1 + pg_temp.r(i, 1, 5), i,
     lpad((pg_temp.r(i, 4, 99999))::text, 5, '0'), pg_temp.pick(i, 5, 'Dresden', 'Lyon', 'Zürich', 'Plzeň', 'Dayton'),
     'office' || i || '@example.com', 'office' || i || '@example.com', '+49 351 ' || 1000000 + i, true, false, i % 3 <> 0,
     true, 1, 1, pg_temp.t(i, 6), pg_temp.t(i, 7), pg_temp.r(i, 8, 5), pg_temp.r(i, 9, 2), i % 12,
-    pg_temp.r(i, 10, 900000)::numeric / 10000, pg_temp.r(i, 11, 1800000)::numeric / 10000,
+    round(pg_temp.r(i, 10, 900000)::numeric / 10000, 7), round(pg_temp.r(i, 11, 1800000)::numeric / 10000, 7),
     CASE WHEN i % 5 = 0 THEN '<p>Delivers only on ' || pg_temp.pick(i, 12, 'Monday', 'Tuesday', 'Friday')
          || E'.\tCall ahead;\nring twice \\ gate 2.</p>' END, CASE WHEN i % 2 = 0 THEN 'C' || lpad(i::text, 6, '0') END
 FROM (SELECT i, pg_temp.pick(i, 13, 'Müller', 'Novák', 'Lefèvre', 'Steinmetz', 'Ashford', 'Brandt', 'Kovář') || ' '
@@ -79,7 +79,7 @@ INSERT INTO product_template (sequence, categ_id, uom_id, uom_po_id, detailed_ty
 SELECT 1, 1 + pg_temp.r(i, 30, 18), 1 + i % 3, 1 + i % 3, 'product', 'product', 'P-' || lpad(i::text, 5, '0'), '0',
     jsonb_build_object('en_US', word || ' ' || i, 'de_DE', 'Teil „' || word || '“ ' || i),
     CASE WHEN i % 3 = 0 THEN jsonb_build_object('en_US', 'Size ' || i % 90 || ' mm, tolerance 0.02') END,
-    pg_temp.money(i, 31, 900), pg_temp.r(i, 32, 1000)::numeric / 1000, pg_temp.r(i, 33, 90000)::numeric / 100, true, i % 2 = 0,
+    pg_temp.money(i, 31, 900), round(pg_temp.r(i, 32, 1000)::numeric / 1000, 3), round(pg_temp.r(i, 33, 90000)::numeric / 100, 2), true, i % 2 = 0,
     i % 97 <> 0, pg_temp.pick(i, 34, 'none', 'none', 'lot', 'serial'), pg_temp.r(i, 35, 21), 'order', 1, 1,
     pg_temp.t(i, 36), pg_temp.t(i, 37)
 FROM (SELECT i, pg_temp.pick(i, 38, 'Gear', 'Shaft', 'Bearing', 'Housing', 'Valve', 'Seal', 'Motor', 'Bracket') AS word
@@ -174,7 +174,7 @@ SELECT 'LOT' || lpad(i::text, 7, '0'), 1 + pg_temp.r(i, 80, pg_temp.n(1500)), 1,
 FROM generate_series(1, pg_temp.n(2000)) i;
 INSERT INTO stock_quant (product_id, company_id, location_id, lot_id, quantity, reserved_quantity, in_date, create_date, write_date)
 SELECT 1 + pg_temp.r(i, 82, pg_temp.n(1500)), 1, 4 + pg_temp.r(i, 83, 56), CASE WHEN i % 2 = 0 THEN 1 + i % pg_temp.n(2000) END,
-    pg_temp.r(i, 84, 100000)::numeric / 100, 0, pg_temp.t(i, 85), pg_temp.t(i, 85), pg_temp.t(i, 85)
+    round(pg_temp.r(i, 84, 100000)::numeric / 100, 2), 0, pg_temp.t(i, 85), pg_temp.t(i, 85), pg_temp.t(i, 85)
 FROM generate_series(1, pg_temp.n(5000)) i;
 INSERT INTO stock_picking (name, origin, state, move_type, priority, location_id, location_dest_id, partner_id, company_id, sale_id,
     is_locked, has_deadline_issue, scheduled_date, date_deadline, date_done, create_date, write_date)

@@ -29,7 +29,7 @@ class Writer:
     conninfo: of the database to write to. pause_s: seconds between transactions; small, for the backup shares the CPU.
     """
 
-    def __init__(self, conninfo: str, filestore: Path, *, seed: int, pause_s: float = 0.005) -> None:
+    def __init__(self, conninfo: str, filestore: Path, *, seed: int = 1, pause_s: float = 0.005) -> None:
         self._conninfo = conninfo
         self._filestore = filestore
         self._random = random.Random(seed)  # noqa: S311 -- repeatable filler, no secret
@@ -49,6 +49,11 @@ class Writer:
     def by_kind(self) -> Mapping[str, int]:
         """Transactions committed so far by what they did."""
         return dict(self._done)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it stopped by itself; leaving the context raises why."""
+        return self._failure is not None
 
     def wait_for_first(self, timeout_s: float) -> bool:
         """Wait until something was committed; False if nothing was within `timeout_s` seconds."""
@@ -131,8 +136,8 @@ class Writer:
         name = store_file(self._filestore, content)
         connection.execute(
             """
-            INSERT INTO ir_attachment (name, res_model, res_id, type, store_fname, checksum, file_size, mimetype, public,
-                create_date)
+            INSERT INTO ir_attachment (name, res_model, res_id, type, store_fname, checksum, file_size, mimetype,
+                public, create_date)
             VALUES ('scan.pdf', 'sale.order', 1, 'binary', %s, %s, %s, 'application/pdf', false, LOCALTIMESTAMP)
             """,
             (name, name[3:], len(content)),

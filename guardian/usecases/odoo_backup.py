@@ -198,10 +198,8 @@ def run(options: argparse.Namespace) -> PairBackup:
 
 def report(backup: PairBackup) -> None:
     """Say on stderr what was taken, and what the source itself lacks."""
-    said = [
-        f"backup {backup.folder.name}: dump {backup.dump_bytes:,} bytes, "
-        f"{backup.files} files of {backup.file_bytes:,} bytes"
-    ]
+    sizes = f"dump {backup.dump_bytes:,} bytes, {backup.files} files of {backup.file_bytes:,} bytes"
+    said = [f"backup {backup.folder.name}: {sizes}"]
     if backup.missing:
         said.append(f"warning: {len(backup.missing)} attachments have no file at the source, first {backup.missing[0]}")
     if backup.elsewhere:
