@@ -98,6 +98,7 @@ def init_keys(settings: Settings) -> Initialised:
     origin = f"guardian/{settings.environment}/{secrets.token_hex(4)}"
     root = keyring.Root(origin=origin, threshold=1, roots=(root_key.public,))
     envelope = keyring.create_keyring(
+        origin=origin,
         version=1,
         threshold=1,
         root_keys=[root_key],
