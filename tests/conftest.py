@@ -13,10 +13,9 @@ import pytest
 from psycopg import sql
 
 from verifiers.sandbox import LackingError
-from verifiers.sandbox.isolation import Provider, provider
+from verifiers.sandbox.isolation import Provider, holds, provider
 from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.programs import find_programs
-from verifiers.sandbox.prove import holds
 from verifiers.sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ def sandbox_provider() -> Provider:
     """Bubblewrap where it runs; a container that forbids it gets no isolation, which is enough for servers of tests."""
     try:
         found = provider("bwrap")
-        with tempfile.TemporaryDirectory(prefix="gt-") as folder:
-            return found if holds(found, Path(folder)) else provider("none")
+        return found if holds(found) else provider("none")
     except LackingError:
         return provider("none")
 

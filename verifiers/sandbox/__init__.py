@@ -5,12 +5,14 @@ Invariant: what runs here sees the server programs, one work folder and nothing 
 
 from __future__ import annotations
 
+from verifiers.errors import VerifierError
+
 # What server programs and restored code run as when Guardian itself is root. Unassigned in every distribution, so that
 # no file of the host belongs to it; the same number everywhere, so that a sweep knows its own.
 SANDBOX_ID = 64923
 
 
-class SandboxError(Exception):
+class SandboxError(VerifierError):
     """A sandbox could not be made, run or kept within its limits: a drill's `error`, never its `fail`."""
 
 

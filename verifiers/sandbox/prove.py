@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from verifiers.result import Check, Verdict
 from verifiers.sandbox import SandboxError
-from verifiers.sandbox.isolation import Provider, View
 from verifiers.sandbox.process import start
+from verifiers.sandbox.providers import Provider, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,16 +55,16 @@ echo "end=reached"
 """
 
 
-def holds(provider: Provider, folder: Path) -> bool:
-    """Say whether the provider runs here and withstands every attempt. folder: where to try, on the host."""
-    return all(check.verdict is Verdict.PASS for check in prove(provider, folder))
+def holds(provider: Provider) -> bool:
+    """Say whether the provider runs here and withstands every attempt."""
+    return all(check.verdict is Verdict.PASS for check in prove(provider))
 
 
-def prove(provider: Provider, folder: Path, programs: ServerPrograms | None = None) -> list[Check]:
+def prove(provider: Provider, *, folder: Path | None = None, programs: ServerPrograms | None = None) -> list[Check]:
     """Run the provider, try to break out of it, and return one check an attempt; levels are None.
 
-    folder: an existing folder on the host to try in; nothing is left in it. programs: with them, the network is really
-    tried with their psql, otherwise only looked for.
+    folder: an existing folder on the host to try in, else the system's for temporary files; nothing is left in it.
+    programs: with them, the network is really tried with their psql, otherwise only looked for.
     """
     if provider.name == "none":
         message = "provider none isolates nothing; it is accepted for an asset by name only"

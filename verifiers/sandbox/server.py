@@ -27,9 +27,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from verifiers.sandbox import SANDBOX_ID, LackingError, LimitError, SandboxError
-from verifiers.sandbox.isolation import Provider, View, closed_to
 from verifiers.sandbox.options import PORT, SUPERUSER, ServerOptions
 from verifiers.sandbox.process import Running, kill_in, start
+from verifiers.sandbox.providers import Provider, View, closed_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
