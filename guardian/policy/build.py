@@ -105,6 +105,7 @@ def _controls(syntax: Mapping[str, Any]) -> list[dict[str, Any]]:
         try:
             reads = rego.reads(module)
             rego.check_formats(module)
+            rego.check_negation(module)
         except rego.RegoError as error:
             raise BuildError(f"{name}: {error}") from error
         package = [part["value"] for part in module["package"]["path"]][1:]

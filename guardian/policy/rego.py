@@ -80,6 +80,28 @@ def check_formats(module: Any) -> None:  # noqa: ANN401 -- a syntax tree
             raise RegoError(f"sprintf({pattern['value']!r}) needs an array of {wanted} arguments written out")
 
 
+def check_negation(module: Any) -> None:  # noqa: ANN401 -- a syntax tree
+    """Refuse `not` in a module that does not import future.keywords.not.
+
+    Without the import, `not f(x)` with an undefined x is undefined and not true: the rule is lost, and what should have
+    failed passes. Raises RegoError.
+    """
+    imported = any(
+        [part["value"] for part in entry["path"]["value"]] == ["future", "keywords", "not"]
+        for entry in module.get("imports", ())
+    )
+    if not imported and _negates(module):
+        raise RegoError(
+            "uses `not` without `import future.keywords.not`: on missing facts such a rule is silently lost"
+        )
+
+
+def _negates(node: Any) -> bool:  # noqa: ANN401 -- a syntax tree
+    if isinstance(node, dict):
+        return bool(node.get("negated")) or any(_negates(item) for item in node.values())
+    return isinstance(node, list) and any(_negates(item) for item in node)
+
+
 def _calls(node: Any, name: str) -> Iterator[list[Any]]:  # noqa: ANN401 -- a syntax tree
     """Yield the terms of every call of the builtin `name`, the operator first."""
     if isinstance(node, dict):

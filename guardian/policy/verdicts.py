@@ -6,14 +6,13 @@ anything else it says, and anything it leaves unsaid, is an error. Only this mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from guardian.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from guardian.policy.engine import Judgement
 
@@ -49,7 +48,7 @@ def of_many(
 ) -> dict[str, Outcome]:
     """Return a verdict for each of `subjects`.
 
-    known: every id the policy could rightly speak of; verdicts on those that are not subjects (they are off) are dropped.
+    known: every id the policy could rightly speak of; what it says of those that are not subjects (off) is dropped.
     judged: what it judged, where that is not for the policy to say.
     A finding that is malformed, or on anything else, makes every verdict of this judgement an error: it cannot be told
     which resource was meant.
@@ -57,7 +56,7 @@ def of_many(
     if judgement.error is not None:
         return dict.fromkeys(subjects, Outcome(Verdict.ERROR, judgement.error))
     said = judgement.judged if judged is None else judged
-    if not isinstance(said, Iterable) or not all(isinstance(name, str) and name in known for name in said):
+    if not all(isinstance(name, str) and name in known for name in said):
         return _broken(subjects, "it says that it judged what it was not asked about")
     covered = set(said)
     findings: dict[str, list[Mapping[str, Any]]] = {}

@@ -28,6 +28,8 @@
 #   uses: [incomplete]
 package guardian.backup.fresh
 
+import future.keywords.not
+
 import data.guardian.lib.duration
 import data.guardian.lib.outcome
 

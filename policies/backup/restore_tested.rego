@@ -29,6 +29,8 @@
 #   uses: [incomplete]
 package guardian.backup.restore_tested
 
+import future.keywords.not
+
 import data.guardian.lib.drills
 import data.guardian.lib.duration
 import data.guardian.lib.outcome

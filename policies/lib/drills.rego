@@ -5,6 +5,8 @@
 #   Every function is total: on drills that are not well formed it returns what a caller must treat as unknown.
 package guardian.lib.drills
 
+import future.keywords.not
+
 # How far ahead of this machine's clock a time may be before it is called wrong.
 clock_skew_seconds := 300
 

@@ -27,6 +27,8 @@
 #   uses: []
 package guardian.postgres.durability
 
+import future.keywords.not
+
 import data.guardian.lib.outcome
 
 server := input.resource.attributes

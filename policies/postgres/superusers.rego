@@ -29,6 +29,8 @@
 #   uses: []
 package guardian.postgres.superusers
 
+import future.keywords.not
+
 import data.guardian.lib.outcome
 
 roles := input.resources["postgres.Role"]

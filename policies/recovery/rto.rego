@@ -30,6 +30,8 @@
 #   uses: [incomplete]
 package guardian.recovery.rto
 
+import future.keywords.not
+
 import data.guardian.lib.drills
 import data.guardian.lib.duration
 import data.guardian.lib.outcome

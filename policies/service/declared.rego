@@ -24,6 +24,8 @@
 #   uses: []
 package guardian.service.declared
 
+import future.keywords.not
+
 import data.guardian.lib.outcome
 
 findings contains finding if {

@@ -1,0 +1,122 @@
+package guardian.backup.restore_tested_test
+
+import future.keywords.not
+
+import data.guardian.backup.restore_tested
+
+asset(changes) := {
+	"kind": "guardian.Asset",
+	"id": "declared:production/asset/erp",
+	"attributes": object.union({"name": "erp", "assurance": null}, changes),
+}
+
+passed := {
+	"asset": "erp",
+	"backupId": "20261123T110000Z",
+	"recordId": "r",
+	"logIndex": 7,
+	"ageSeconds": 3600,
+	"verdict": "pass",
+	"assurance": "sound",
+	"requiredAssurance": "sound",
+	"failedChecks": [],
+	"erredChecks": [],
+}
+
+drill(changes) := {
+	"kind": "guardian.Drill",
+	"id": "records:production/drill/r",
+	"attributes": object.union(passed, changes),
+}
+
+document(one_asset, drills, incomplete) := {
+	"resources": {"guardian.Asset": [one_asset], "guardian.Drill": drills},
+	"params": {one_asset.id: {"maxAge": 691200}},
+	"incomplete": incomplete,
+}
+
+found(one_asset, drills) := findings if {
+	findings := restore_tested.findings with input as document(one_asset, drills, [])
+}
+
+verdicts(one_asset, drills) := [finding.verdict | some finding in found(one_asset, drills)]
+
+test_recent_passing_drill_passes if verdicts(asset({}), [drill({})]) == []
+
+test_asset_never_drilled_fails_and_says_how if {
+	some finding in found(asset({}), [])
+	finding.verdict == "fail"
+	contains(finding.message, "run `guardian drill erp`")
+}
+
+test_drills_of_another_asset_do_not_count if verdicts(asset({}), [drill({"asset": "crm"})]) == ["fail"]
+
+test_newest_failing_drill_fails_whatever_came_before if {
+	failing := drill({"ageSeconds": 60, "verdict": "fail", "assurance": null, "failedChecks": ["content.hashes"]})
+	some finding in found(asset({}), [drill({}), failing])
+	finding.verdict == "fail"
+	contains(finding.message, "failed at content.hashes")
+	verdicts(asset({}), [failing, drill({})]) == ["fail"]
+}
+
+test_newer_passing_drill_mends_an_older_failure if {
+	verdicts(asset({}), [drill({"ageSeconds": 9000, "verdict": "fail"}), drill({})]) == []
+}
+
+test_of_two_drills_of_one_second_the_later_logged_counts if {
+	failing := drill({"verdict": "fail", "logIndex": 8})
+	verdicts(asset({}), [failing, drill({})]) == ["fail"]
+	verdicts(asset({}), [drill({}), drill({"verdict": "fail", "logIndex": 6})]) == []
+}
+
+test_newest_drill_that_could_not_check_fails_with_its_reason if {
+	some finding in found(asset({}), [drill({"verdict": "error", "erredChecks": ["server.started"]})])
+	finding.verdict == "fail"
+	contains(finding.message, "it could not check server.started")
+}
+
+test_drill_older_than_the_cadence_fails if {
+	some finding in found(asset({}), [drill({"ageSeconds": 691201})])
+	finding.verdict == "fail"
+	contains(finding.message, "is 8 d old, its tier asks for one every 8 d")
+	verdicts(asset({}), [drill({"ageSeconds": 691200})]) == []
+}
+
+test_assurance_below_what_the_asset_requires_fails if {
+	some finding in found(asset({"assurance": "exact"}), [drill({})])
+	finding.verdict == "fail"
+	contains(finding.message, "reached assurance sound, but exact is required")
+	verdicts(asset({"assurance": "exact"}), [drill({"assurance": "exact"})]) == []
+	verdicts(asset({"assurance": "restored"}), [drill({})]) == []
+}
+
+test_assurance_null_is_below_every_level if {
+	verdicts(asset({}), [drill({"assurance": null})]) == ["fail"]
+	verdicts(asset({"assurance": "restored"}), [drill({"assurance": null})]) == ["fail"]
+}
+
+test_drill_from_the_future_is_an_error if verdicts(asset({}), [drill({"ageSeconds": -301})]) == ["error"]
+
+test_unreadable_records_are_an_error if {
+	some finding in restore_tested.findings with input as document(asset({}), [drill({})], ["guardian.Drill"])
+	finding.verdict == "error"
+}
+
+test_drill_that_cannot_be_placed_is_an_error_for_every_asset if {
+	every change in [{"asset": null}, {"ageSeconds": null}, {"logIndex": "7"}] {
+		verdicts(asset({}), [drill({}), drill(change)]) == ["error"]
+	}
+}
+
+test_missing_facts_never_pass if {
+	every change in [{"verdict": null}, {"assurance": 2}, {"requiredAssurance": null}] {
+		verdicts(asset({}), [drill(change)]) != []
+	}
+	verdicts(asset({"name": null}), [drill({})]) == ["error"]
+}
+
+test_missing_parameters_are_an_error if {
+	full := document(asset({}), [drill({})], [])
+	some finding in restore_tested.findings with input as object.union(object.remove(full, ["params"]), {"params": {}})
+	finding.verdict == "error"
+}
