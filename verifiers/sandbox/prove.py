@@ -47,8 +47,8 @@ echo "processes=$#"
 echo "interfaces=$(sed -n 's/^ *\\([^ :]*\\):.*/\\1/p' /proc/net/dev | tr '\\n' ' ')"
 echo "environment=$(env | grep -c "^$LEAK_NAME=")"
 if [ -n "$PSQL" ]; then
-  PGCONNECT_TIMEOUT=2 "$PSQL" -w -h 127.0.0.1 -p "$TCP_PORT" -d x -c 'select 1' >/dev/null 2>&1
-  PGCONNECT_TIMEOUT=2 "$PSQL" -w -h "@$TOKEN" -p 1 -d x -c 'select 1' >/dev/null 2>&1
+  PGCONNECT_TIMEOUT=2 "$PSQL" -w -U x -h 127.0.0.1 -p "$TCP_PORT" -d x -c 'select 1' >/dev/null 2>&1
+  PGCONNECT_TIMEOUT=2 "$PSQL" -w -U x -h "@$TOKEN" -p 1 -d x -c 'select 1' >/dev/null 2>&1
   echo "network=tried"
 fi
 echo "end=reached"

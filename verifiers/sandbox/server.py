@@ -28,7 +28,7 @@ from psycopg.conninfo import make_conninfo
 
 from verifiers.sandbox import SANDBOX_ID, LackingError, LimitError, SandboxError
 from verifiers.sandbox.options import PORT, SUPERUSER, ServerOptions
-from verifiers.sandbox.process import Running, kill_in, start
+from verifiers.sandbox.process import Running, descendants, kill_in, start
 from verifiers.sandbox.providers import Provider, View, closed_to
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class SandboxServer:
     def inside(self, path: Path) -> str:
         """Return the name of a host path for programs run by `run`. Raises ValueError if they do not see it."""
         return str(self.provider.inside(path.resolve(), self._view))
+
+    def processes(self) -> list[int]:
+        """Return the host's ids of all processes of the server, with what isolates it."""
+        return descendants(self._running.pid) if self._running is not None else []
 
     def settings(self) -> dict[str, str]:
         """Return the settings that make measurements here differ from a production server's."""
