@@ -141,10 +141,18 @@ def strict_json(data: bytes, member: str) -> Any:  # noqa: ANN401 -- JSON is unt
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_int=bounded)
-        canonical(value)
+        canonical(value)  # refuses lone surrogates and numbers that overflow
+        too_deep = deep(value, 64)
     except (ValueError, RecursionError) as error:
         raise Refused(member, f"is not strict JSON: {error}") from error
+    need(not too_deep, member, "is not strict JSON: nested too deep")
     return value
+
+
+def deep(value: object, depth: int) -> bool:
+    """Whether `value` is nested deeper than `depth`."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(deep(one, depth - 1) for one in inner)
 
 
 def canonical(value: object) -> bytes:
