@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SECRET_KEYS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+CONNECTING = "connecting"
 _REASONS = {"42501": "denied", "57014": "timeout", "28P01": "denied", "28000": "denied"}
 
 
@@ -56,7 +57,7 @@ class Server:
         try:
             connection = self._connect(dbname)
         except (psycopg.Error, ValueError, OSError) as error:
-            raise self.explain(error, "connecting") from None
+            raise self.explain(error, CONNECTING) from None
         try:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -88,6 +89,8 @@ class Server:
         text = str(getattr(getattr(error, "diag", None), "message_primary", None) or error)
         if isinstance(error, UnicodeError):
             text = "a name is not valid UTF-8"
+        if doing == CONNECTING:  # libpq says itself where it tried
+            return SessionError(_reason(state, text), self._scrub(text.removeprefix("connection failed: ")))
         return SessionError(_reason(state, text), f"{self._where()}{doing}: {self._scrub(text)}")
 
     def _well_formed(self) -> bool:
@@ -102,6 +105,8 @@ class Server:
     def _scrub(self, text: str) -> str:
         if not self._well_formed():
             return "failed; the host looks like part of a password: %-encode special characters in the password"
+        if "invalid" in text:  # an option's value, quoted: perhaps what was meant for another option
+            text = re.sub(r'"[^"]*"', '"..."', text)
         for key in _SECRET_KEYS:
             if value := self._parts.get(key):
                 text = text.replace(str(value), "***")

@@ -41,7 +41,8 @@ ORDER BY d.datname COLLATE "C" NULLS FIRST, r.rolname COLLATE "C" NULLS FIRST
 ARCHIVER = """
 SELECT archived_count AS "archivedCount", last_archived_wal AS "lastArchivedWal",
        last_archived_time AS "lastArchivedAt",
-       greatest(0, extract(epoch FROM %(now)s - last_archived_time))::bigint AS "lastArchivedAgeSeconds",
+       CASE WHEN last_archived_time <= %(now)s + interval '5min'  -- two clocks may differ so much
+            THEN greatest(0, extract(epoch FROM %(now)s - last_archived_time))::bigint END AS "lastArchivedAgeSeconds",
        failed_count AS "failedCount", last_failed_time AS "lastFailedAt"
 FROM pg_stat_archiver
 """

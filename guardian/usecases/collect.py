@@ -127,7 +127,7 @@ def read_snapshot(data: bytes, *, digest: str | None = None) -> Snapshot:
         raise UsageError(f"not a snapshot of Guardian: {error}; take one with `guardian snapshot`") from error
     if snapshot.data != data:
         raise UsageError(
-            "not a snapshot of Guardian: its lines are out of order, or its header does not count them right"
+            "not a snapshot of Guardian: its lines are out of order, or the header does not count them right"
         )
     return snapshot
 

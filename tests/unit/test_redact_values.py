@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardian.errors import ConfigError
+from guardian.redact import classify, is_redacted, parse_key, redact
+from guardian.settings import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = bytes(range(32))
+SECRET = "hunter2-CANARY"
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def one(value: object, name: str = "x", *, sensitive: tuple[str, ...] = (), keep: tuple[str, ...] = ()) -> Any:
+    return redact({name: value}, sensitive=sensitive, key=KEY, keep=keep).attributes[name]
+
+
+def test_sensitive_value_becomes_a_keyed_fingerprint_with_its_pointer() -> None:
+    result = redact({"settings": {"a/b": "cp %p", "c": "on"}}, sensitive=["/settings/a~1b"], key=KEY)
+    value = result.attributes["settings"]["a/b"]
+    assert is_redacted(value)
+    assert value["class"] == "unknown"
+    assert result.attributes["settings"]["c"] == "on"
+    assert result.pointers == ("/settings/a~1b",)
+
+
+def test_fingerprint_tells_secrets_apart_and_needs_the_key() -> None:
+    first, again, other = (one(text, sensitive=("/x",)) for text in ("a", "a", "b"))
+    assert first == again != other
+    assert redact({"x": "a"}, sensitive=["/x"], key=bytes(32)).attributes["x"] != first
+
+
+@pytest.mark.parametrize("empty", [None, "", [], {}])
+def test_absence_of_a_secret_stays_visible(empty: object) -> None:
+    assert one(empty, sensitive=("/x",)) == empty
+
+
+def test_star_stands_for_any_text_within_one_segment_in_any_case() -> None:
+    attributes = {"env": [{"value": "a"}, {"value": "b"}], "set": {"App.PassWord": "c", "app.user": "d"}}
+    result = redact(attributes, sensitive=["/env/*/value", "/set/*.*passw*"], key=KEY)
+    assert result.pointers == ("/env/0/value", "/env/1/value", "/set/App.PassWord")
+
+
+def test_kept_path_is_exempt_with_all_below_it() -> None:
+    assert one({"y": "password=a"}, sensitive=("/x/y",), keep=("/x",)) == {"y": "password=a"}
+    assert is_redacted(one("cp", sensitive=("/x",), keep=("/X",)))
+
+
+LOOKS = {
+    "url": f"postgresql://erp:{SECRET}@db/erp",
+    "conninfo": f"host=db password={SECRET}",
+    "ldap option": f"ldapbindpasswd={SECRET}",
+    "radius option": f'radiussecrets="{SECRET}"',
+    "environment": f"PGPASSWORD={SECRET} pg_dump",
+    "flag": f"backup --token {SECRET}",
+    "scram": f"SCRAM-SHA-256$4096:{SECRET}",
+    "md5": "md5" + "0a" * 16,
+    "bcrypt": "$2b$12$" + SECRET.replace("-", "") + "abcdefghijk",
+    "private key": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}",
+    "aws": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "jwt": "eyJhbGciOiJI.eyJzdWIiOiIx.c2ln",
+    "github": "ghp_" + "a1" * 18,
+}
+
+
+@pytest.mark.parametrize("text", LOOKS.values(), ids=LOOKS)
+def test_what_looks_like_a_secret_is_taken_out_wherever_it_stands(text: str) -> None:
+    value = one(["fine", text])
+    assert value[0] == "fine"
+    assert is_redacted(value[1])
+    assert value[1]["class"] == "credential"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scram-sha-256",
+        "clientcert=verify-full",
+        "https://example.org/a:b@c",
+        "permission denied for view pg_hba_file_rules",
+        "password authentication failed",
+        "/var/lib/postgresql/18/main/server.key",
+        "0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    assert one(text) == text
+
+
+def test_class_is_judged_by_name_look_and_entropy() -> None:
+    assert classify("db_password", "x") == "credential"
+    assert classify("x", "key is q7Zp2LkV9sXw4TbN8mRc") == "credential"
+    assert classify("x", ["a", {"b": "token=abc"}]) == "credential"
+    assert classify("archive_command", "cp %p /archive/%f") == "unknown"
+    assert classify("x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1") == "unknown"
+
+
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
+def test_redacting_twice_changes_nothing(attributes: dict[str, Any]) -> None:
+    first = redact(attributes, sensitive=["/*/a", "/b", "/*/0"], key=KEY)
+    second = redact(first.attributes, sensitive=["/*/a", "/b", "/*/0"], key=KEY)
+    assert (second.attributes, second.pointers) == (first.attributes, first.pointers)
+
+
+@given(json_values, st.text(max_size=6), st.sampled_from(sorted(LOOKS)))
+def test_no_secret_survives_at_any_depth(around: object, name: str, look: str) -> None:
+    result = redact({"a": [around, {name: {"deep": LOOKS[look]}}]}, sensitive=(), key=KEY)
+    assert LOOKS[look] not in orjson.dumps(result.attributes).decode()
+    assert LOOKS[look] not in str(result.attributes)
+
+
+def test_hostile_text_ends_before_the_timeout_of_tests() -> None:
+    for piece in ("a", "eyJ", "eyJ-", "://", "password ", "-----BEGIN A ", "--token", "$6$", "a1B2-"):
+        assert one(piece * (1_000_000 // len(piece)))  # in quadratic time this takes hours
+
+
+def test_redaction_key_is_64_hex_characters_and_never_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "redaction.key"
+    file.write_text("ab" * 32 + "\n", encoding="utf-8")
+    assert parse_key(Secret(f"file:{file}")) == b"\xab" * 32
+    file.write_text(SECRET, encoding="utf-8")
+    with pytest.raises(ConfigError, match="64 hexadecimal") as caught:
+        parse_key(Secret(f"file:{file}", "guardian.yaml:9: keys.redaction: "))
+    assert SECRET not in str(caught.value)
+    assert str(caught.value).startswith("guardian.yaml:9: ")
