@@ -60,6 +60,11 @@ def load(path: Path | None, *, check_secrets: bool = False) -> Settings:
     return settings
 
 
+def find(path: Path | None) -> Path | None:
+    """Return the file that `load` would read: `path`, else the first of DEFAULT_PATHS that exists, else None."""
+    return path or next((candidate for candidate in DEFAULT_PATHS if candidate.exists()), None)
+
+
 def _lines(name: str, problems: Sequence[Problem]) -> list[str]:
     seen = dict.fromkeys(
         (problem.line, config_yaml.show_path(problem.location), problem.message) for problem in problems

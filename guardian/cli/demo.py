@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Made anew; keeps configuration and evidence.")] = (
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Made anew; keeps settings and evidence.")] = (
         Path("demo")
     ),
     output: FormatOption = Format.TABLE,
@@ -45,7 +46,7 @@ def demo(
 
 
 def _print(done: Demo, seconds: float) -> None:
-    shown = done.shown_folder
+    shown = Path(os.path.relpath(done.folder)) if done.folder.is_relative_to(Path.cwd()) else done.folder
     console = terminal.out()
     console.print(table.demo_table(done.outcomes))
     console.print(table.drills_table([outcome.drill for outcome in done.drills]))

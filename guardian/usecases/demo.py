@@ -1,4 +1,4 @@
-"""The whole loop on embedded defaults: a live server, real backups (three of them damaged), drills, judgement, evidence.
+"""The whole loop on embedded defaults: a live server, real backups (three damaged), drills, judgement, evidence.
 
 Invariant: the demo succeeds only if every planted outcome occurred and nothing else failed. What is planted is data
 (`PLANTS`), so a test can put a good backup in a bad one's place and see the demo fail.
@@ -10,9 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guardian import config
 from guardian.errors import FailedError, UsageError
@@ -29,8 +29,9 @@ from guardian.usecases.scan import Scan, scan
 from guardian.usecases.verify import verify_live, verify_pack_file
 from verifiers.errors import VerifierError
 from verifiers.sandbox import isolation
+from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.programs import find_programs
-from verifiers.sandbox.server import SandboxServer, ServerOptions
+from verifiers.sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ class Plant:
     database: str
     what: str
     options: Sequence[str] = ()
-    after: Callable[[Path], None] | None = None
+    after: Callable[[Path], object] | None = None
     expected: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
 
@@ -113,9 +114,21 @@ class Demo:
         """Whether every planted outcome occurred and nothing else failed."""
         return all(outcome.occurred for outcome in self.outcomes)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcomes as JSON."""
+        return {
+            "schema": "guardian/demo/v1",
+            "folder": str(self.folder),
+            "occurred": self.occurred,
+            "isolation": self.isolation,
+            "records": self.records,
+            "transactions": self.transactions,
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+        }
+
 
 def demo(folder: Path, *, plants: Sequence[Plant] = PLANTS, progress: Callable[[str], None]) -> Demo:
-    """Run the whole loop in `folder`, which is made anew. Raises UsageError if it holds anything but an earlier demo."""
+    """Run the whole loop in `folder`, made anew. Raises UsageError if it holds anything but an earlier demo."""
     folder = prepare(folder)
     provider = choose_isolation()
     programs = find_programs(18, prefer_embedded=True)
@@ -186,7 +199,7 @@ def _back_up(
         progress(f"{plant.asset}: backup with manifest, while a writer keeps writing")
         source = folder / "source" / plant.database
         command = [sys.executable, "-m", "guardian.usecases.demo_backup", "--pg-dump", str(pg_dump)]
-        command += ["--filestore", str(source), *plant.options]
+        command += ["--filestore", str(source), "--quiet", *plant.options]
         with Writer(server.conninfo(plant.database), source) as writer:
             captured = manifest(settings, plant.asset, command, job_name=None, progress=lambda _step: None)
         transactions += writer.transactions

@@ -91,4 +91,6 @@ def _control_outcomes(
         occurred=bool(passed),
     )
     for (control, resource), finding in bad.items():
-        yield Outcome(f"{control} on {resource}", "nothing", "no finding", finding.verdict, finding.message, occurred=False)
+        yield Outcome(
+            f"{control} on {resource}", "nothing", "no finding", finding.verdict, finding.message, occurred=False
+        )

@@ -55,6 +55,7 @@ class Ledger:
         self.root: Root = keyring.read_root(self.root_path)
         self._record_key: PrivateKey | None = keyring.load_key(settings.keys.record.path) if writable else None
         log_key = keyring.load_key(settings.keys.log.path) if writable else None
+        self._records: list[VerifiedRecord] | None = None
         self.log = Log.open(database_url(settings), settings.storage.objects, origin=self.root.origin, log_key=log_key)
 
     def __enter__(self) -> Self:
@@ -84,8 +85,10 @@ class Ledger:
         return AttachmentRef(name, media_type, len(content), attachment.salted_digest)
 
     def records(self) -> list[VerifiedRecord]:
-        """Return every record, verified, oldest first."""
-        return list(verified_records(self.log, self.root))
+        """Return every record, verified, oldest first; verified anew only when the log has grown."""
+        if self._records is None or len(self._records) != self.log.size:
+            self._records = list(verified_records(self.log, self.root))
+        return self._records
 
     def manifest_for(self, asset: str, backup_id: str) -> tuple[str, bytes] | None:
         """Return record id and bytes of the newest manifest of one backup, None if none was logged."""

@@ -78,7 +78,7 @@ def manifest(
         before = _backup_ids(asset, job) if job else set()
         with exported_snapshot(conninfo) as snapshot, ThreadPoolExecutor(1) as pool:
             progress("hashing the source" + (" while the backup runs" if command else ""))
-            content = pool.submit(capture, conninfo, snapshot=snapshot.id, key=redaction_key(settings))
+            content = pool.submit(capture, conninfo, snapshot=snapshot, key=redaction_key(settings))
             if job:
                 _run_backup(command, conninfo, snapshot_id=snapshot.id, folder=Path(job.path))
             postgres = content.result()

@@ -11,7 +11,7 @@ from guardian.policy import bundle as bundles
 
 def describe() -> dict[str, dict[str, Any]]:
     """Return the metadata of every bundled control by id."""
-    return dict(bundles.load().catalogue.describe())
+    return {name: dict(control) for name, control in bundles.load().catalogue.describe().items()}
 
 
 def show(control: str) -> dict[str, Any]:

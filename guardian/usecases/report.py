@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evidence.verify import VerifiedRecord
-
     from guardian.settings import Settings
     from guardian.usecases.ledger import Ledger
 
@@ -47,7 +46,7 @@ def render_report(settings: Settings, ledger: Ledger, records: Sequence[Verified
         ReportInput(
             environment=settings.environment,
             generated_at=generated_at,
-            evaluation=evaluation_of(ledger, scans[-1], catalogue.titles()) if scans else None,
+            evaluation=evaluation_of(ledger, scans[-1], catalogue.describe()) if scans else None,
             controls=catalogue.describe(),
             services=settings.services,
             drills=[drill_of(settings, newest[name]) for name in sorted(newest)],
@@ -70,19 +69,19 @@ def record_ref(record: VerifiedRecord) -> dict[str, Any]:
     }
 
 
-def evaluation_of(ledger: Ledger, record: VerifiedRecord, titles: Mapping[str, tuple[str, Severity]]) -> Evaluation:
+def evaluation_of(ledger: Ledger, record: VerifiedRecord, controls: Mapping[str, Mapping[str, Any]]) -> Evaluation:
     """Return the evaluation that a policy-evaluation record and its attachment of findings describe."""
     predicate = record.predicate
     [attachment] = [a for a in predicate["attachments"] if a["name"] == "findings.json"]
     findings = [_finding(raw) for raw in orjson.loads(ledger.log.get_object(attachment["saltedDigest"]))]
     summaries = []
     for control, counts in predicate["counts"].items():
-        title, severity = titles.get(control, (control, Severity.HIGH))
+        known = controls.get(control, {"title": control, "severity": Severity.HIGH})
         summaries.append(
             ControlSummary(
                 control,
-                title,
-                severity,
+                known["title"],
+                Severity(known["severity"]),
                 counts["population"],
                 {verdict: counts[verdict.value] for verdict in Verdict},
                 counts["scope"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evidence.verify import Report, verify_log, verify_pack
-
 from evidence import keyring
+from evidence.verify import Report, verify_log, verify_pack
 from guardian.usecases.ledger import Ledger
+
+__all__ = ["Report", "verify_live", "verify_pack_file"]
 
 if TYPE_CHECKING:
     from pathlib import Path
