@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
-from evidence.log import Log
-from evidence.verify import VerifiedRecord, verified_records
 
 from evidence import dsse, keyring
+from evidence.log import Log
 from evidence.statement import new_record_id
+from evidence.verify import VerifiedRecord, verified_records
 from guardian import __version__
 from guardian.errors import GuardianError, UsageError
 from guardian.records import AttachmentRef, Context, Run, backup_name
