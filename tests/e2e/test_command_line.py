@@ -1,0 +1,88 @@
+"""The command line's contract: help, exit codes, errors that say the way out, and a README that tells the truth."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support import guardian
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_every_command_the_readme_names_exists_with_its_options() -> None:
+    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
+    named = set(re.findall(r"(?:^ {4,}|`|bin/)guardian ((?:evidence |policy )?[a-z]+)", text, re.MULTILINE))
+    assert {"init", "doctor", "scan", "drill", "manifest", "verify", "evidence list", "evidence export"} <= named
+    for command in sorted(named):
+        result = guardian(*command.split(), "--help")
+        assert result.code == 0, command
+        for line in re.findall(rf"guardian {command}\b[^`\n]*", text):
+            for option in re.findall(r" (--[a-z-]+)", line.split(" -- ")[0]):
+                assert option in result.stdout, (command, option)
+
+
+@pytest.mark.parametrize("command", [("scan",), ("drill",), ("evidence", "list"), ("manifest", "erp")])
+def test_without_configuration_every_command_exits_2_and_says_how_to_make_one(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    result = guardian(*command, cwd=tmp_path)
+    assert result.code == 2
+    assert "guardian init" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_init_makes_an_environment_that_scans_and_refuses_a_second_time(tmp_path: Path) -> None:
+    assert guardian("init", "--dir", str(tmp_path), "--environment", "staging").code == 0
+    config = str(tmp_path / "guardian.yaml")
+    assert (tmp_path / "keys" / "record.pem").stat().st_mode & 0o777 == 0o600
+    scanned = guardian("scan", "--config", config, "--format", "json")
+    assert scanned.code == 0, scanned.stderr
+    assert guardian("evidence", "verify", "--config", config).code == 0
+    again = guardian("init", "--dir", str(tmp_path))
+    assert again.code == 2
+    assert "exists already" in again.stderr
+
+
+def test_unknown_key_is_refused_with_line_and_nearest_key(tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    path.write_text("environment: production\nservises: []\n")
+    result = guardian("scan", "--config", str(path))
+    assert result.code == 2
+    assert f"{path}:2" in result.stderr
+    assert "services" in result.stderr
+
+
+def test_unknown_asset_is_refused_naming_those_there_are(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    result = guardian("drill", "erp", "--config", str(tmp_path / "guardian.yaml"))
+    assert result.code == 2
+    assert "no asset 'erp'" in result.stderr
+
+
+def test_environment_without_keys_is_told_to_init(tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    path.write_text("environment: production\n")
+    result = guardian("scan", "--config", str(path))
+    assert result.code == 2
+    assert "guardian init" in result.stderr
+
+
+def test_policy_show_gives_remediation_and_the_nearest_name() -> None:
+    shown = guardian("policy", "show", "postgres.superusers", "--format", "json")
+    assert json.loads(shown.stdout)["remediation"]
+    missed = guardian("policy", "show", "postgres.superuser")
+    assert missed.code == 2
+    assert "postgres.superusers" in missed.stderr
+
+
+def test_doctor_proves_the_isolation_without_any_configuration(tmp_path: Path) -> None:
+    result = guardian("doctor", "--format", "json", cwd=tmp_path)
+    items = {item["name"]: item for item in json.loads(result.stdout)["items"]}
+    assert items["policy engine"]["state"] == "ok"
+    assert items["postgres"]["state"] == "ok"
+    isolation = items["isolation (bwrap)"]
+    assert (result.code == 0) == (isolation["state"] == "ok")
