@@ -130,6 +130,14 @@ class SandboxServer:
         """Return the name of a host path for programs run by `run`. Raises ValueError if they do not see it."""
         return str(self.provider.inside(path.resolve(), self._view))
 
+    def make_folder(self, name: str) -> Path:
+        """Make an empty folder that the server may write in, such as one for a tablespace; return its host path."""
+        folder = self.folder / "box" / name
+        folder.mkdir(mode=0o700)
+        if self.provider.user is not None:
+            os.chown(folder, self.provider.user, self.provider.user)
+        return folder
+
     def processes(self) -> list[int]:
         """Return the host's ids of all processes of the server, with what isolates it."""
         return descendants(self._running.pid) if self._running is not None else []

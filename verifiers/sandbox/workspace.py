@@ -152,15 +152,11 @@ class Watch(threading.Thread):
         self._deadline_s, self._end = deadline_s, time.monotonic() + deadline_s
         self._over = threading.Event()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop watching. Does nothing if it was not started."""
         self._over.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
 
     def run(self) -> None:
         """Look until it is over."""

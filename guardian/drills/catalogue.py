@@ -1,0 +1,67 @@
+"""Which backup of an asset is drilled, and what has to be proved of it. Looks into backup folders, changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guardian.errors import UsageError
+from guardian.model import Assurance
+from verifiers.errors import VerifierError
+from verifiers.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardian.model import Asset, BackupJob
+    from verifiers.sources import BackupItem
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def choose(asset: Asset, backup_id: str | None = None) -> tuple[BackupJob, BackupItem | None]:
+    """Return the backup to drill, with its job: the one called `backup_id`, or the newest over all jobs.
+
+    The newest counts also when it is visibly incomplete: that is a finding, not a reason to take an older one. None for
+    the backup when there is none; the drill then says why.
+    Raises UsageError if the asset has no backup job, or no backup of that id.
+    """
+    if not asset.backups:
+        raise UsageError(f"asset {asset.name!r} has no backup job; add `backups:` to it in guardian.yaml")
+    found = [(job, item) for job in asset.backups for item in _located(asset, job)]
+    if backup_id is not None:
+        found = [(job, item) for job, item in found if item.id == backup_id]
+        if not found:
+            there = ", ".join(job.path for job in asset.backups)
+            raise UsageError(f"asset {asset.name!r} has no backup {backup_id!r} in {there}")
+    if not found:
+        return asset.backups[0], None
+    return max(found, key=lambda pair: (pair[1].taken_at or _NEVER, pair[1].id))
+
+
+def required_assurance(asset: Asset, *, any_manifest_logged: bool) -> Assurance:
+    """Return the level a drill of this asset has to reach.
+
+    What guardian.yaml says; without it `sound`, and `exact` from the first manifest logged for the asset on: a backup
+    that comes without one later is then an error, until somebody writes the lower level down.
+    """
+    if asset.assurance is not None:
+        return asset.assurance
+    return Assurance.EXACT if any_manifest_logged else Assurance.SOUND
+
+
+def why_none(asset: Asset, job: BackupJob) -> str:
+    """Say why there is no backup of the asset to drill."""
+    try:
+        open_source(asset.type, job.format, Path(job.path)).locate()
+    except VerifierError as error:
+        return str(error)
+    return f"there is no backup in {job.path}; take one, or correct `path` of backup {job.name} in guardian.yaml"
+
+
+def _located(asset: Asset, job: BackupJob) -> Sequence[BackupItem]:
+    try:
+        return open_source(asset.type, job.format, Path(job.path)).locate()
+    except VerifierError:
+        return ()  # another job may still have backups; if none has, `why_none` tells

@@ -1,0 +1,119 @@
+"""Everything that is looked at in a restored copy, each check on its own: one that breaks costs no other.
+
+Invariant: content is compared before anything is changed, and only `application` changes anything.
+Talks to the restored server over its socket and reads the copied files; the backup itself is not touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from guardian.drills.neutralise import neutralise
+from verifiers import filestore
+from verifiers.postgres import checks
+from verifiers.postgres.manifest import capture, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from guardian.drills.checklist import Checklist
+    from guardian.model import Asset
+    from verifiers.manifest import Manifest
+    from verifiers.postgres.archive import Archive
+    from verifiers.result import Check
+
+_CONTENT = ["catalog.diff", "content.rows", "content.hashes", "sequences", "large-objects", "materialized-views"]
+_FILES = ["filestore.content", "filestore.bijection", "filestore.manifest"]
+_PHASE = "compare"
+
+
+class Progress(Protocol):
+    """Told where a drill is: phase, and what is done of how much; None where unknown."""
+
+    def __call__(self, phase: str, done: int | None, total: int | None) -> None:
+        """Take notice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the checks of one drill share. measurements: counts are added. left_s: seconds left of the deadline."""
+
+    checklist: Checklist
+    asset: Asset
+    manifest: Manifest | None
+    key: bytes
+    measurements: dict[str, float | int]
+    progress: Progress
+    left_s: Callable[[], float]
+
+    def content(self, conninfo: str) -> None:
+        """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them."""
+        if self.manifest is None:
+            for check_id in _CONTENT:
+                self.checklist.error(
+                    check_id,
+                    "there is no manifest of this backup to compare with; take backups inside "
+                    f"`guardian manifest {self.asset.name} --backup -- …`, or write down a lower `assurance`",
+                )
+            return
+        expected = self.manifest.postgres
+
+        def content() -> list[Check]:
+            observed = capture(
+                conninfo, key=self.key, method=expected.method, progress=self._two, deadline_s=self.left_s()
+            )
+            self.measurements.update(tables=len(observed.tables), rows=observed.rows)
+            return compare(expected, observed)
+
+        self.checklist.run(_CONTENT, content)
+
+    def database(self, conninfo: str, archive: Archive) -> None:
+        """Look at the database as such: readable, the right one, sound."""
+        run, known = self.checklist.run, self.manifest.postgres if self.manifest else None
+        run(["catalog.readable"], lambda: checks.catalog_readable(conninfo))
+        run(
+            ["identity"],
+            lambda: checks.identity(
+                conninfo,
+                archived_database=archive.header.database,
+                expected_database=self.asset.source.database,
+                manifest=known,
+            ),
+        )
+        run(["pages"], lambda: checks.pages(conninfo, logical=True))
+        run(["amcheck"], lambda: checks.amcheck(conninfo, progress=self._two))
+        run(["constraints"], lambda: checks.constraints(conninfo))
+        run(["indexes"], lambda: checks.indexes(conninfo))
+        run(["extensions"], lambda: checks.extensions(conninfo, needed=archive.needs.extensions, manifest=known))
+
+    def files(self, conninfo: str, root: Path | None) -> None:
+        """Look at the restored filestore. root: None for an asset without one."""
+        checklist = self.checklist
+        if root is None:
+            for check_id in _FILES:
+                checklist.skip(check_id, f"asset {self.asset.name} is a database without a filestore")
+            return
+        checklist.run(["filestore.content"], lambda: filestore.content(root, self._one))
+        checklist.run(["filestore.bijection"], lambda: filestore.bijection(conninfo, root))
+        expected = self.manifest.filestore if self.manifest else None
+        if expected is None:
+            checklist.error("filestore.manifest", "there is no manifest of this backup's filestore to compare with")
+            return
+        checklist.run(["filestore.manifest"], lambda: filestore.compare(expected, root, self._one))
+        self.measurements["files"] = len(expected.files)
+
+    def application(self, conninfo: str) -> None:
+        """Make the copy harmless, then let what knows the application look at it."""
+        if self.asset.type == "odoo":
+            self.checklist.run(["neutralised"], lambda: neutralise(conninfo))
+        else:
+            self.checklist.skip("neutralised", "not an Odoo database")
+
+    def _one(self, done: int) -> None:
+        self.progress(_PHASE, done, None)
+
+    def _two(self, done: int, total: int) -> None:
+        self.progress(_PHASE, done, total)

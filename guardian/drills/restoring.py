@@ -1,0 +1,161 @@
+"""From an archive to a running database in the sandbox: what it needs is made first, then pg_restore runs.
+
+Invariant: nothing of the archive runs outside the sandbox, and nothing it says is passed on but classified messages.
+The server is asked over its socket; the archive is read by pg_restore inside.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from verifiers.postgres.restore import Kind, classify, messages_check
+from verifiers.postgres.session import connect, describe
+from verifiers.sandbox import SandboxError
+from verifiers.sandbox.features import Wanted, features, lacks
+from verifiers.sandbox.options import SUPERUSER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from verifiers.postgres.archive import Archive, Needs
+    from verifiers.result import Check
+    from verifiers.sandbox.server import SandboxServer
+
+_TAKEN = {"postgres", "template0", "template1"}
+_RESTORED_AS = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A database after pg_restore. check: `restore.messages`. whole: pg_restore came to its end."""
+
+    database: str
+    check: Check
+    whole: bool
+
+
+def minimum_major(archive: Archive) -> int:
+    """Return the lowest major version that can take the archive: the dumped server's, or pg_dump's, which wrote it."""
+    written_by = (archive.header.dump_version or "").split(".")[0]
+    majors = [archive.needs.server_major or 0, int(written_by) if written_by.isdigit() else 0]
+    return max(majors)
+
+
+def lacking(server: SandboxServer, archive: Archive) -> list[str]:
+    """Return what the archive needs and the server lacks; tablespaces and roles are not among it, they are made."""
+    needs = archive.needs
+    wanted = Wanted(
+        major=minimum_major(archive) or None,
+        compression=archive.header.compression,
+        extensions=needs.extensions,
+        languages=needs.languages,
+        access_methods=needs.access_methods,
+        icu=needs.icu,
+    )
+    return lacks(wanted, features(server))
+
+
+def restore(
+    server: SandboxServer, dump: Path, archive: Archive, *, roles_of_manifest: Collection[str] | None, deadline_s: float
+) -> Restored:
+    """Restore an archive into a new database of the server, and classify every message of pg_restore.
+
+    roles_of_manifest: names known from the source, made beside those that the archive names. Raises SandboxError when
+    the database cannot be made, LimitError past deadline_s.
+    """
+    roles = set(archive.needs.roles) | set(roles_of_manifest or ())
+    name = archive.header.database or _RESTORED_AS
+    name = _RESTORED_AS if name in _TAKEN else name
+    try:
+        with connect(server.conninfo()) as connection:
+            _make_roles(connection, roles)
+            _make_tablespaces(connection, server, archive.needs.tablespaces)
+            locale = _make_database(connection, name, archive.needs)
+    except psycopg.Error as error:
+        raise SandboxError(f"the sandbox server could not be made ready for the restore: {describe(error)}") from error
+    jobs = min(4, len(os.sched_getaffinity(0)))
+    argv = ["pg_restore", "--no-password", "--jobs", str(jobs), "--dbname", _connection_name(name), server.inside(dump)]
+    completed = server.run(argv, deadline_s=deadline_s)
+    with completed.stderr.open(encoding="utf-8", errors="replace") as lines:
+        messages = classify(line.rstrip("\n") for line in lines)
+    check = messages_check(completed.returncode, messages)
+    made = {
+        "rolesMade": len(roles),
+        "rolesFrom": "archive" if roles_of_manifest is None else "manifest and archive",
+        "locale": locale,
+        "jobs": jobs,
+    }
+    observed = {**check.observed, **made} if isinstance(check.observed, dict) else {"messages": check.observed, **made}
+    return Restored(name, replace(check, observed=observed), not any(m.kind is Kind.FATAL for m in messages))
+
+
+def _make_roles(connection: psycopg.Connection[object], roles: Collection[str]) -> None:
+    for role in sorted(roles):
+        # Names starting with pg_ are the server's own; the superuser exists.
+        if role != SUPERUSER and not role.startswith("pg_"):
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+
+
+def _make_tablespaces(connection: psycopg.Connection[object], server: SandboxServer, names: Collection[str]) -> None:
+    """Make each tablespace a folder of the box, wherever it was at the source."""
+    for number, name in enumerate(sorted(names)):
+        folder = server.make_folder(f"tablespace-{number}")
+        connection.execute(
+            sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(name), sql.Literal(server.inside(folder)))
+        )
+
+
+def _make_database(connection: psycopg.Connection[object], name: str, needs: Needs) -> str:
+    """Make the database as the source's was, as far as this server can; return which locale it got, in words."""
+    make = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+    if needs.encoding:
+        make += sql.SQL(" ENCODING {}").format(sql.Literal(needs.encoding))
+    as_source = _locale_clauses(needs)
+    if as_source is not None:
+        try:
+            connection.execute(make + as_source)
+        except psycopg.Error:
+            # Not on this machine. It decides how text is sorted, not what rows hold: content is compared all the same.
+            pass
+        else:
+            return f"{needs.locale} as at the source"
+    connection.execute(make + sql.SQL(" LOCALE 'C'") + _plain_provider(connection))
+    return f"C instead of {needs.locale}, which the sandbox lacks" if needs.locale else "C"
+
+
+def _locale_clauses(needs: Needs) -> sql.Composed | None:
+    if not needs.locale:
+        return None
+    locale = sql.Literal(needs.locale)
+    match needs.locale_provider:
+        case "builtin":
+            return sql.SQL(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LOCALE 'C'").format(locale)
+        case "icu":
+            return sql.SQL(" LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'").format(locale)
+        case _:
+            return sql.SQL(" LOCALE {}").format(locale)
+
+
+def _plain_provider(connection: psycopg.Connection[object]) -> sql.SQL:
+    # template0 may have the built-in provider, which knows one encoding only.
+    return sql.SQL(" LOCALE_PROVIDER libc") if connection.info.server_version >= 150000 else sql.SQL("")
+
+
+def _connection_name(database: str) -> str:
+    """Return a conninfo for --dbname: a bare name that looks like one would be taken as one."""
+    return psycopg.conninfo.make_conninfo(dbname=database)
+
+
+def facts(server: SandboxServer, archive: Archive) -> Mapping[str, object]:
+    """Return what the record says of the server: versions and the settings that set its timings apart."""
+    return {
+        "postgresVersion": server.programs.version,
+        "sourceVersion": archive.header.server_version,
+        "settings": server.settings(),
+    }

@@ -1,0 +1,335 @@
+"""One drill: fetch a backup, restore it in a sandbox, look at everything, tear down, and say what was proved.
+
+Invariant: `run_drill` returns a result whose checks are all of `checklist.CHECKS`, whatever happens on the way, and
+leaves nothing behind; only a signal or a fault in the teardown ends it otherwise, and then a sweep finds the rest.
+The source of the backup is never touched. What is returned holds no row, DETAIL or CONTEXT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from guardian.drills.catalogue import why_none
+from guardian.drills.checklist import Checklist, StopDrill
+from guardian.drills.examination import Examination, Progress
+from guardian.drills.machine import machine
+from guardian.drills.restoring import Restored, facts, lacking, minimum_major, restore
+from guardian.model import Assurance, Drill, rfc3339
+from verifiers.errors import VerifierError
+from verifiers.manifest import Manifest, digest_check
+from verifiers.postgres.archive import Archive, read_archive, verify_complete
+from verifiers.postgres.checks import freshness
+from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Verdict
+from verifiers.sandbox.isolation import Provider, prove, provider
+from verifiers.sandbox.programs import find_programs
+from verifiers.sandbox.server import SandboxServer, owned_by_sandbox
+from verifiers.sandbox.workspace import Watch, Workspace
+from verifiers.sources import Fetched, SourceError, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from guardian.model import Asset, BackupJob, Service
+    from guardian.settings import SandboxSettings
+    from verifiers.sources import BackupItem
+
+
+DEADLINE_S = 12 * 3600.0
+_SPARE_BYTES = 512 << 20  # a fresh server with its write-ahead log
+_GROWTH = 2  # restored tables with their indexes, against the data unpacked
+
+
+def run_drill(
+    *,
+    run_id: str,
+    asset: Asset,
+    service: Service,
+    job: BackupJob,
+    backup: BackupItem | None,
+    required: Assurance,
+    manifest: bytes | None,
+    key: bytes,
+    settings: SandboxSettings,
+    progress: Progress,
+    deadline_s: float = DEADLINE_S,
+) -> Drill:
+    """Restore and verify one backup of `asset`; never raises for what it finds.
+
+    backup: None where there is none; the result then says why. manifest: the signed manifest of this backup, if one was
+    logged. key: the environment's 32-byte key, for the keyed parts of it. deadline_s: seconds for everything.
+    """
+    started_on = datetime.now(UTC)
+    run = _Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
+    why = "the drill ended early"
+    with _terminable():
+        try:
+            run.all(run_id)
+        except StopDrill as stop:
+            why = str(stop)
+        except (VerifierError, OSError) as error:
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 -- a defect must still leave a record; its text may hold rows
+            why = f"{type(error).__name__}, a defect of Guardian; please report it"
+    if run.breach is not None:
+        why = run.breach
+    result = DrillResult(
+        required=required,
+        checks=run.checklist.result(why),
+        phases=[Phase(name, run.phases[name]) for name in DRILL_PHASES if name in run.phases],
+        backup=run.described(),
+        restored=run.restored,
+        sandbox=run.sandbox,
+        measurements=run.measurements,
+    )
+    return Drill(run_id, asset, service, started_on, datetime.now(UTC), result)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one drill while it goes on."""
+
+    asset: Asset
+    service: Service
+    job: BackupJob
+    backup: BackupItem | None
+    required: Assurance
+    manifest_bytes: bytes | None
+    key: bytes
+    settings: SandboxSettings
+    progress: Progress
+    started_on: datetime
+    deadline_s: float
+    checklist: Checklist = field(init=False)
+    phases: dict[str, float] = field(default_factory=dict)
+    sandbox: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, float | int] = field(default_factory=dict)
+    restored: bool = False
+    sha256: str | None = None
+    breach: str | None = None
+    manifest: Manifest | None = None
+    _end: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.checklist = Checklist(self.required)
+        self._end = time.monotonic() + self.deadline_s
+
+    def all(self, run_id: str) -> None:
+        """Go through the whole drill. Raises StopDrill or VerifierError where it cannot go on."""
+        with self._phase("locate"):
+            item = self._locate()
+        isolation = provider(self.settings.provider)
+        self.sandbox |= machine(isolation.name, self.settings.folder)
+        info = {"asset": self.asset.name, "startedOn": rfc3339(self.started_on), "backup": item.id}
+        workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._tear_down, workspace, run_id)
+            fetched, archive = self._fetch(item, workspace.folder)
+            self._isolation(isolation, workspace.folder)
+            with self._phase("start"):
+                server = self._server(workspace.folder, archive, isolation)
+                watch = Watch(
+                    workspace.folder,
+                    quota_bytes=self.settings.disk_quota,
+                    deadline_s=self._left_s(),
+                    stop=server.kill,
+                )
+                stack.callback(self._end_watch, watch)
+                stack.callback(server.stop)
+                watch.start()
+                server.__enter__()
+            self._started(server, archive)
+            restored = self._restore(server, fetched, archive)
+            self._examine(server.conninfo(restored.database), fetched, archive)
+
+    # -- phases
+
+    def _locate(self) -> BackupItem:
+        if self.backup is None:
+            raise StopDrill(why_none(self.asset, self.job))
+        if not self.backup.path.exists():
+            raise StopDrill(f"the backup {self.backup.path} is gone")
+        if self.manifest_bytes is not None:
+            self.manifest = Manifest.from_json(self.manifest_bytes)
+        self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
+        self.checklist.skip("assertions", "no assertions are configured for this asset")
+        taken_at = self.backup.taken_at
+        # Whether the age is acceptable is judged by policy; here, only that there is one to judge.
+        self.checklist.run(["freshness"], lambda: freshness(taken_at=taken_at, now=self.started_on, rpo_s=None))
+        if taken_at is not None:
+            self.measurements["rpoSeconds"] = max(0, int((self.started_on - taken_at).total_seconds()))
+        return self.backup
+
+    def _fetch(self, item: BackupItem, folder: Path) -> tuple[Fetched, Archive]:
+        """Copy the backup, and read it to its end before anything is restored from it."""
+        self._room(folder, item.size_bytes)
+        into = folder / "backup"
+        into.mkdir(mode=0o700)
+        with self._phase("fetch"):
+            try:
+                source = open_source(self.asset.type, self.job.format, Path(self.job.path))
+                fetched = source.fetch(item, into, lambda done: self._tell("fetch", done, item.size_bytes))
+            except SourceError as error:
+                if item.complete is not False:
+                    raise
+                # The look at the folder had already shown that something is missing: a defect of the backup.
+                self._incomplete(item.reason or str(error))
+        self.sha256 = fetched.sha256
+        self.measurements["backupBytes"] = fetched.bytes
+        with self._phase("verify archive"):
+            self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
+            size = fetched.dump.stat().st_size
+            [complete] = self.checklist.run(
+                ["archive.complete"],
+                lambda: verify_complete(fetched.dump, lambda done: self._tell("verify archive", done, size)),
+            )
+            if complete.verdict is not Verdict.PASS:
+                raise StopDrill("archive.complete did not pass")
+            archive = read_archive(fetched.dump)
+        unpacked = complete.observed.get("dataBytes") if isinstance(complete.observed, dict) else None
+        self._room(folder, _GROWTH * (unpacked or 4 * size))
+        return fetched, archive
+
+    def _incomplete(self, reason: str) -> NoReturn:
+        message = f"The backup is not complete: {reason}. Take a new one, and look into why this one broke off."
+        self.checklist.put(Check("archive.complete", None, Verdict.FAIL, "a complete backup", reason, message))
+        raise StopDrill("archive.complete did not pass")
+
+    def _isolation(self, isolation: Provider, folder: Path) -> None:
+        """Nothing of a backup runs before this: without isolation only for an asset that accepts it by name."""
+        if isolation.name == "none":
+            if self.asset.name not in self.settings.accept_none:
+                self.checklist.error(
+                    "isolation",
+                    f"provider none is not accepted for {self.asset.name}; use provider bwrap, or add the asset to "
+                    "sandbox.acceptNone if you trust its backups",
+                )
+                raise StopDrill("there is no isolation to restore in")
+            self.checklist.skip("isolation", f"provider none, accepted for {self.asset.name} in sandbox.acceptNone")
+            return
+        attempts = prove(isolation, folder=folder)
+        broken = [attempt for attempt in attempts if attempt.verdict is not Verdict.PASS]
+        observed = {attempt.id.partition(".")[2]: attempt.verdict.value for attempt in attempts}
+        if broken:
+            message = f"{broken[0].message}. Nothing was restored; `guardian doctor` tells more."
+            self.checklist.put(Check("isolation", None, Verdict.ERROR, "every attempt withstood", observed, message))
+            raise StopDrill("the isolation does not hold")
+        message = f"{len(attempts)} attempts to break out of the sandbox failed."
+        self.checklist.put(Check("isolation", None, Verdict.PASS, "every attempt withstood", observed, message))
+
+    def _server(self, folder: Path, archive: Archive, isolation: Provider) -> SandboxServer:
+        programs = find_programs(minimum_major(archive))
+        return SandboxServer(folder, programs, isolation)
+
+    def _started(self, server: SandboxServer, archive: Archive) -> None:
+        missing = lacking(server, archive)
+        if missing:
+            raise StopDrill(f"sandbox server lacks {', '.join(missing)}; install a PostgreSQL that has it")
+        self.sandbox |= facts(server, archive)
+        version = server.programs.version
+        message = f"PostgreSQL {version} started in the sandbox and answers."
+        self.checklist.put(Check("server.started", None, Verdict.PASS, "answers", version, message))
+
+    def _restore(self, server: SandboxServer, fetched: Fetched, archive: Archive) -> Restored:
+        owned_by_sandbox(fetched.dump, server.provider)
+        with self._phase("restore"):
+            roles = self.manifest.postgres.roles if self.manifest else None
+            restored = restore(
+                server, fetched.dump, archive, roles_of_manifest=roles, deadline_s=max(1.0, self._left_s())
+            )
+        self.checklist.put(replace(restored.check, duration_s=self.phases["restore"]))
+        if not restored.whole:
+            raise StopDrill("pg_restore did not come to its end")
+        self.restored = True
+        return restored
+
+    def _examine(self, conninfo: str, fetched: Fetched, archive: Archive) -> None:
+        examination = Examination(
+            self.checklist, self.asset, self.manifest, self.key, self.measurements, self._tell, self._left_s
+        )
+        with self._phase("compare"):
+            examination.content(conninfo)
+            examination.database(conninfo, archive)
+            examination.files(conninfo, fetched.filestore)
+        with self._phase("application checks"):
+            examination.application(conninfo)
+
+    def _tear_down(self, workspace: Workspace, run_id: str) -> None:
+        with self._phase("teardown"):
+            if self.settings.keep_logs and (workspace.folder / "logs").is_dir():
+                kept = self.settings.folder / "logs"
+                kept.mkdir(mode=0o700, exist_ok=True)
+                shutil.move(workspace.folder / "logs", kept / run_id)
+            workspace.close()
+
+    # -- small things
+
+    def _end_watch(self, watch: Watch) -> None:
+        watch.close()
+        self.breach = watch.breach
+
+    def _left_s(self) -> float:
+        return self._end - time.monotonic()
+
+    def _room(self, folder: Path, needed: int) -> None:
+        needed += _SPARE_BYTES
+        free = shutil.disk_usage(folder).free
+        if free < needed or self.settings.disk_quota < needed:
+            limit = "free" if free < self.settings.disk_quota else "allowed by sandbox.diskQuota"
+            has = min(free, self.settings.disk_quota)
+            raise StopDrill(
+                f"about {needed / 2**30:.1f} GiB are needed in {self.settings.folder}, and {has / 2**30:.1f} GiB are "
+                f"{limit}; make room, raise the quota, or set sandbox.folder to a larger disk"
+            )
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.progress(name, None, None)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+
+    def _tell(self, phase: str, done: int | None, total: int | None) -> None:
+        if self._left_s() <= 0:
+            raise StopDrill(f"the deadline of {self.deadline_s:.0f} s passed")
+        self.progress(phase, done, total)
+
+    def described(self) -> dict[str, Any]:
+        """Return what the record says of the backup."""
+        if self.backup is None:
+            return {"id": None, "format": self.job.format, "takenAt": None, "sizeBytes": None, "sha256": None}
+        taken_at = self.backup.taken_at
+        return {
+            "id": self.backup.id,
+            "format": self.job.format,
+            "takenAt": rfc3339(taken_at) if taken_at else None,
+            "sizeBytes": self.backup.size_bytes,
+            "sha256": self.sha256,
+        }
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into an exception for as long, so that a stopped drill tears its sandbox down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
