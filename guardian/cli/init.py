@@ -14,13 +14,14 @@ from guardian.usecases import init as usecase
 def init(
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where guardian.yaml goes.")] = Path(),
     environment: Annotated[
-        str, typer.Option("--environment", metavar="NAME", help="production, staging, development or another name.")
-    ] = "production",
+        str | None,
+        typer.Option("--environment", metavar="NAME", help="production (the default), staging, development, ..."),
+    ] = None,
 ) -> None:
-    """Write guardian.yaml, keys and the evidence log of a new environment."""
+    """Write guardian.yaml (unless there is one), keys and the evidence log of a new environment."""
     made = usecase.init(folder, environment=environment)
     terminal.note(
-        f"wrote {made.config}, keys in {made.root_key.parent} and the log {made.origin}\n"
+        f"configuration {made.config}, keys in {made.root_key.parent} and the log {made.origin}\n"
         f"root of keys: {made.root} (sha256 {made.fingerprint})\n"
         f"  Give auditors that file by a way of its own: evidence verifies against it.\n"
         f"  Move {made.root_key} off this machine now: it is needed only to change keys.\n"

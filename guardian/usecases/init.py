@@ -70,16 +70,20 @@ class Initialised:
     fingerprint: str
 
 
-def init(folder: Path, *, environment: str) -> Initialised:
-    """Write guardian.yaml into `folder` and make its keys and log. Raises UsageError if there is one already."""
+def init(folder: Path, *, environment: str | None) -> Initialised:
+    """Make the environment of `folder`: its guardian.yaml if there is none yet, then keys, root.json and the log.
+
+    environment: for a new guardian.yaml; None: `production`. An existing guardian.yaml is used as it is.
+    Raises UsageError if the environment was made before, or is another than the one named.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "guardian.yaml"
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE.format(environment=environment))
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already; edit it, or choose another folder with --dir") from error
-    return init_keys(config.load(path))
+    if not path.exists():
+        _write_new(path, TEMPLATE.format(environment=environment or "production").encode(), mode=0o644)
+    settings = config.load(path)
+    if environment not in (None, settings.environment):
+        raise UsageError(f"{path} is of environment {settings.environment!r}, not {environment!r}; edit it, or omit it")
+    return init_keys(settings)
 
 
 def init_keys(settings: Settings) -> Initialised:

@@ -69,6 +69,9 @@ def test_environment_without_keys_is_told_to_init(tmp_path: Path) -> None:
     result = guardian("scan", "--config", str(path))
     assert result.code == 2
     assert "guardian init" in result.stderr
+    assert guardian("init", "--dir", str(tmp_path)).code == 0
+    assert path.read_text() == "environment: production\n"
+    assert guardian("scan", "--config", str(path)).code == 0
 
 
 def test_policy_show_gives_remediation_and_the_nearest_name() -> None:
