@@ -32,15 +32,15 @@ _LOCKABLE = """
     ORDER BY c.oid
 """
 _SEQUENCES = """
-    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
-        pg_catalog.pg_sequence_last_value(c.oid), s.seqstart, s.seqincrement, s.seqcycle
+    SELECT n.nspname, c.relname, s.seqincrement, s.seqcycle
     FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relpersistence = 'p' AND n.nspname !~ '^pg_'
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1
+    ORDER BY c.oid
 """
+_SEQUENCES_A_STATEMENT = 200
 
 
 class SnapshotError(VerifierError):
@@ -151,8 +151,18 @@ def connect_like(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]
 
 
 def read_sequences(connection: psycopg.Connection[Any]) -> dict[str, SequenceState]:
-    """Return the state of every sequence, by quoted qualified name. Without a value yet: its start, not called."""
-    return {
-        name: SequenceState(start if last is None else last, last is not None, increment, cycles)
-        for name, last, start, increment, cycles in connection.execute(_SEQUENCES)
-    }
+    """Return the state of every permanent sequence, by quoted qualified name."""
+    listed = connection.execute(_SEQUENCES).fetchall()
+    states: dict[str, SequenceState] = {}
+    for start in range(0, len(listed), _SEQUENCES_A_STATEMENT):
+        some = listed[start : start + _SEQUENCES_A_STATEMENT]
+        # Read from the sequence itself: pg_sequence_last_value() forgets a value that setval() left uncalled.
+        query = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, pg_catalog.format('%I.%I', {}::text, {}::text), last_value, is_called FROM {}").format(
+                sql.Literal(place), sql.Literal(schema), sql.Literal(name), sql.Identifier(schema, name)
+            )
+            for place, (schema, name, _, _) in enumerate(some)
+        )
+        for place, name, last_value, is_called in connection.execute(query):
+            states[name] = SequenceState(last_value, is_called, some[place][2], some[place][3])
+    return dict(sorted(states.items()))

@@ -1,0 +1,118 @@
+"""The SQL that hashes a table's rows: order-free, parallel, and sensitive to every stored value.
+
+    SELECT count(*), sum(hash_record_extended(ROW(<columns>), 0)) FROM ONLY <table>      -- PostgreSQL 14 and newer
+
+Invariant: two values that a dump would write differently never hash alike by rule, and a value hashes alike on every
+server that restores it. Hence the allow-list: types whose hash covers every stored bit and no object identifier go in
+natively, all others as the text of their output function under the collation "C". No I/O.
+
+Virtual generated columns (PostgreSQL 18) are left out: nothing of them is stored, and their expressions are in the
+catalogue. Stored ones are in, as data that a restore computes anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# int2, int4, int8, bool, bytea, uuid, date, timestamp, timestamptz
+_NATIVE = frozenset({21, 23, 20, 16, 17, 2950, 1082, 1114, 1184})
+_TEXTS = frozenset({25, 1043})  # text, varchar
+SAMPLE_MASK = 63  # one row in 64 goes into the keyed sample
+
+# Columns in attnum order. base: the type under all domains. cast_by_function: a cast to text that may lose something
+# (bpchar drops its padding); then the output function itself is asked.
+COLUMNS = """
+    WITH RECURSIVE base (type, base) AS (
+        SELECT oid, oid FROM pg_type WHERE typtype <> 'd'
+        UNION ALL SELECT t.oid, b.base FROM pg_type t JOIN base b ON t.typtype = 'd' AND t.typbasetype = b.type
+    )
+    SELECT a.attrelid, a.attname, a.atttypid::int8, coalesce(co.collisdeterministic, true),
+        EXISTS (SELECT FROM pg_cast k
+            WHERE k.castsource = b.base AND k.casttarget = 'text'::regtype AND k.castmethod = 'f'),
+        pn.nspname, p.proname
+    FROM pg_attribute a JOIN base b ON b.type = a.atttypid JOIN pg_type t ON t.oid = b.base
+        JOIN pg_proc p ON p.oid = t.typoutput JOIN pg_namespace pn ON pn.oid = p.pronamespace
+        LEFT JOIN pg_collation co ON co.oid = a.attcollation
+    WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
+    ORDER BY a.attrelid, a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column, as COLUMNS returns it. output: schema and name of its type's output function."""
+
+    name: str
+    type_oid: int
+    deterministic: bool
+    cast_by_function: bool
+    output: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of one table: the blocks from first up to, not including, last; None for no limit."""
+
+    schema: str
+    table: str
+    columns: Sequence[Column]
+    condition: str | None = None
+    first_block: int | None = None
+    last_block: int | None = None
+
+
+def query(piece: Piece, *, method: str, residue: int | None) -> sql.Composed:
+    """Return the query of a piece: count, sum of hashes (NULL if empty), sum of the sample (NULL without a residue).
+
+    method: `record`, or `text` for servers before PostgreSQL 14. residue: which rows belong to the sample.
+    """
+    values = sql.SQL(", ").join(_value(column) for column in piece.columns)
+    row = sql.SQL("ROW({})").format(values)
+    row_hash: sql.Composable
+    if not piece.columns:
+        row_hash = sql.SQL("0::bigint")
+    elif method == "record":
+        row_hash = sql.SQL("pg_catalog.hash_record_extended({}, 0)").format(row)
+    else:
+        row_hash = sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)').format(row)
+    sample: sql.Composable = sql.SQL("NULL::numeric")
+    if residue is not None and piece.columns:
+        # The first 8 bytes of SHA-256 of the row's text, as a number. The filter is evaluated first, so that only the
+        # sampled rows are written out as text.
+        digest = sql.SQL(
+            "('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256("
+            "pg_catalog.convert_to({}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+        ).format(row)
+        sample = sql.SQL("pg_catalog.sum({}) FILTER (WHERE {} & {} = {})").format(
+            digest, row_hash, sql.Literal(SAMPLE_MASK), sql.Literal(residue)
+        )
+    return sql.SQL("SELECT pg_catalog.count(*), pg_catalog.sum({}), {} FROM ONLY {}{}").format(
+        row_hash, sample, sql.Identifier(piece.schema, piece.table), _where(piece)
+    )
+
+
+def _where(piece: Piece) -> sql.Composable:
+    if piece.condition:
+        # An extension's own condition for its configuration table, which pg_dump appends in the same way.
+        return sql.SQL(" {}").format(sql.SQL(piece.condition))
+    limits: list[sql.Composable] = []
+    if piece.first_block is not None:
+        limits.append(sql.SQL("ctid >= {}::tid").format(sql.Literal(f"({piece.first_block},0)")))
+    if piece.last_block is not None:
+        limits.append(sql.SQL("ctid < {}::tid").format(sql.Literal(f"({piece.last_block},0)")))
+    return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(limits) if limits else sql.SQL("")
+
+
+def _value(column: Column) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    if column.type_oid in _NATIVE or (column.type_oid in _TEXTS and column.deterministic):
+        return name
+    if column.cast_by_function:
+        return sql.SQL('pg_catalog.textin({}({})) COLLATE "C"').format(sql.Identifier(*column.output), name)
+    return sql.SQL('{}::text COLLATE "C"').format(name)
