@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import json
 import re
+import struct
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -80,12 +81,18 @@ class Pack:
             infos, end = self.zip.infolist(), 0
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise Refused("(zip)", f"is not a zip: {error}") from error
-        for info in infos:
-            need(MEMBER.fullmatch(info.filename), info.filename, "no member of a pack may have this name")
-            plain = not (info.compress_type or info.flag_bits or info.extra or info.comment)
-            plain = plain and info.compress_size == info.file_size and info.header_offset == end
-            need(plain, info.filename, "must be stored plainly in the zip, right after the member before")
-            end += 30 + len(info.filename) + info.file_size
+        with path.open("rb") as file:
+            for info in infos:
+                name, size = info.filename, info.file_size
+                need(MEMBER.fullmatch(name), name, "no member of a pack may have this name")
+                header = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0x21, info.CRC, size, size, len(name), 0)
+                file.seek(end)
+                plain = file.read(30 + len(name)) == header + name.encode() and info.header_offset == end
+                plain = plain and not (info.compress_type or info.flag_bits or info.extra or info.comment)
+                need(
+                    plain and info.compress_size == size, name, "must be stored plainly, right after the member before"
+                )
+                end += 30 + len(name) + size
         self.names = {info.filename: info.file_size for info in infos}
         need(
             list(self.names) == sorted(self.names) and len(infos) == len(self.names),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from evidence import dsse, judge, keyring, merkle, statement
+from evidence.entry import parse_entry
 from evidence.errors import EvidenceError
 from evidence.objects import SALT_BYTES
 from evidence.packfile import INDEX, BadMemberError, PackReader
@@ -215,6 +216,8 @@ def _check_records(
         member = f"records/{index}.dsse.json"
         entry, envelope = members.read(f"entries/{index}.json"), members.read(member)
         try:
+            with _blaming(f"entries/{index}.json"):
+                parse_entry(entry)
             with _blaming(member):
                 record = judged.record(index, entry, envelope)
                 if record.kind == statement.KEY_EVENT:
