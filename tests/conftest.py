@@ -1,4 +1,4 @@
-"""Real servers for tests: one PostgreSQL a session, one fresh database a test."""
+"""Real servers for tests: one PostgreSQL a session, one fresh database a test; one OPA, one engine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from guardian.policy.build import POLICIES
+from guardian.policy.bundle import load as load_bundle
+from guardian.policy.wasm import WasmEngine
+from tests.tools.build import opa_path
+from tests.tools.opa_server import OpaServer
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
 from verifiers.sandbox.options import ServerOptions
@@ -20,6 +25,8 @@ from verifiers.sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from guardian.policy.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +60,30 @@ def postgres_url(postgres_server: SandboxServer) -> Iterator[str]:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         yield postgres_server.url(name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def opa() -> Path:
+    """The `opa` program of the pinned version, built once and kept in the tools cache."""
+    return opa_path()
+
+
+@pytest.fixture(scope="session")
+def policy_bundle() -> Bundle:
+    """The compiled policies that ship."""
+    return load_bundle()
+
+
+@pytest.fixture(scope="session")
+def wasm_engine(policy_bundle: Bundle) -> Iterator[WasmEngine]:
+    """The default engine on the compiled policies that ship."""
+    engine = WasmEngine(policy_bundle)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def opa_server(opa: Path) -> Iterator[OpaServer]:
+    """OPA's own interpreter on the sources of the policies."""
+    with OpaServer(opa, POLICIES) as server:
+        yield server

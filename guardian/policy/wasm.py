@@ -158,7 +158,10 @@ class _Instance:
         return f"evaluation exceeded its memory cap of {self._memory_bytes // (1024 * 1024)} MiB"
 
     def _import_memory(self, module: wasmtime.Module) -> wasmtime.Memory:
-        [wanted] = [entry.type for entry in module.imports if isinstance(entry.type, wasmtime.MemoryType)]
+        memories = [entry.type for entry in module.imports if isinstance(entry.type, wasmtime.MemoryType)]
+        if len(memories) != 1:
+            raise EngineError(f"the compiled policies import {len(memories)} memories, which is not OPA's ABI")
+        wanted = memories[0]
         limits = wasmtime.Limits(wanted.limits.min, max(wanted.limits.min, self._memory_bytes // _PAGE))
         return wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
 

@@ -59,8 +59,7 @@ verdict(asset) := outcome.fail(asset.id, message, "a backup job", null) if {
 		[asset.attributes.name, duration.text(0 - min(ages))],
 	)
 } else := outcome.proved if {
-	is_array(asset.attributes.backups)
-	count(asset.attributes.backups) > 0
+	is_object(asset.attributes.backups[0])
 	newest(asset) <= limit(asset)
 	newest(asset) >= 0 - skew(asset)
 } else := outcome.error(asset.id, message) if {
@@ -71,7 +70,7 @@ verdict(asset) := outcome.fail(asset.id, message, "a backup job", null) if {
 	)
 } else := outcome.fail(asset.id, message, expected(asset), observed(asset)) if {
 	is_number(limit(asset))
-	is_array(asset.attributes.backups)
+	is_object(asset.attributes.backups[0])
 	not is_number(newest(asset))
 	message := sprintf("asset %v has no complete backup%s", [asset.attributes.name, uncounted(asset)])
 } else := outcome.fail(asset.id, message, expected(asset), observed(asset)) if {

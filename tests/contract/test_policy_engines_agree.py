@@ -1,0 +1,367 @@
+"""Two engines, one verdict: WebAssembly says of every input what OPA's own interpreter says, and never more.
+
+Inputs are drawn: right ones, wrong ones, and ones with facts deleted or replaced by something else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from guardian.model import Verdict
+from guardian.policy import verdicts
+from guardian.policy.build import build_wasm
+from guardian.policy.metadata import package_of
+from guardian.policy.wasm import PolicyModule
+from tests import policy_support as make
+from tests.tools.opa_server import OpaServer, StrictError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from guardian.model import Resource
+    from guardian.policy.bundle import Bundle
+    from guardian.policy.engine import Judgement
+    from guardian.policy.wasm import WasmEngine
+
+WITHIN_SESSION = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+JUNK = [None, True, False, 0, -1, 3.5, 2**53, "", "on", "off", "erp", "x", [], ["x"], {}, {"x": 1}, {"$redacted": "ab"}]
+ROLES = ["app", "anna", "dba", "postgres"]
+FLAGS = ["superuser", "createRole", "bypassRls", "replication", "canLogin", "predefined"]
+
+
+def server_resources() -> st.SearchStrategy[list[Resource]]:
+    """One server with drawn settings and overrides."""
+    switch = st.sampled_from([*["on"] * 9, "off", "local", "remote_write", "FALSE", "1", None])
+    names = ["fsync", "full_page_writes", "data_checksums", "synchronous_commit"]
+    complete = st.fixed_dictionaries(dict.fromkeys(names, switch))
+    drawn = complete | st.fixed_dictionaries({}, optional=dict.fromkeys(names, switch))
+    override = st.fixed_dictionaries(
+        {
+            "role": st.sampled_from([None, "batch"]),
+            "database": st.sampled_from([None, "erp"]),
+            "settings": st.dictionaries(st.sampled_from(["synchronous_commit", "work_mem"]), switch),
+        }
+    )
+    overrides = st.none() | st.lists(override, max_size=3)
+    return st.builds(lambda found, more: [make.server(settings=found, overrides=more)], drawn, overrides)
+
+
+def service_resources() -> st.SearchStrategy[list[Resource]]:
+    """One service with drawn fields, or a server of a drawn service."""
+    names = ["owner", "escalation", "tier", "tenancy", "dataClass", "rtoSeconds", "rpoSeconds", "dependsOn"]
+    changes: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+        st.sampled_from(names), st.sampled_from([None, "", "standard", 0, 60, [], ["crm"]])
+    )
+    services = changes.map(lambda drawn: [make.service(**drawn)])
+    owners = st.sampled_from([None, "", "erp-plant1"])
+    return services | owners.map(lambda owner: [replace(make.server(), service=owner)])
+
+
+def role_resources() -> st.SearchStrategy[list[Resource]]:
+    """Roles of two servers with drawn rights."""
+    rights = st.fixed_dictionaries(
+        {flag: st.booleans() for flag in FLAGS}, optional={"canBecome": st.lists(st.sampled_from([*ROLES, "ghost"]))}
+    )
+    one = st.builds(
+        lambda name, server, drawn: make.role(name, server=server, **drawn),
+        st.sampled_from(ROLES),
+        st.sampled_from(["erp-db", "other"]),
+        rights,
+    )
+    return st.lists(one, max_size=5, unique_by=lambda role: role.id)
+
+
+AGES = st.sampled_from([-300, 0, 60, 3600, 86400, -301, 86401, 691200, 691201, 99999999, None])
+
+
+def asset_resources() -> st.SearchStrategy[list[Resource]]:
+    """Assets with drawn objectives, backups and drills."""
+    objectives = st.sampled_from([None, 0, 60, 3600, 86400])
+    levels = st.sampled_from([None, "restored", "sound", "exact"])
+    assets = st.builds(
+        lambda rto, rpo, level, jobs: make.asset(rtoSeconds=rto, rpoSeconds=rpo, assurance=level, backups=jobs),
+        objectives,
+        objectives,
+        levels,
+        st.sampled_from([*[[{"name": "nightly"}]] * 5, [], None]),
+    )
+    backups = st.builds(
+        lambda age, complete, of: make.backup(of=of, ageSeconds=age, complete=complete),
+        AGES,
+        st.sampled_from([True, True, False, None]),
+        st.sampled_from(["erp", "erp", "crm"]),
+    )
+    drills = st.builds(
+        lambda age, index, verdict, level, seconds, more: make.drill(
+            ageSeconds=age,
+            logIndex=index,
+            verdict=verdict,
+            assurance=level,
+            restoreSeconds=seconds,
+            estimatedRtoSeconds=None if seconds is None else seconds + more,
+            failedChecks=["content.hashes"] if verdict == "fail" else [],
+        ),
+        AGES,
+        st.integers(0, 3),
+        st.sampled_from(["pass", "fail", "error"]),
+        levels,
+        st.sampled_from([None, 0, 12.5, 60, 4000]),
+        st.sampled_from([0, 30, 5000]),
+    )
+    return st.builds(
+        lambda asset, some, others: [asset, *some, *others],
+        assets,
+        st.lists(backups, max_size=3),
+        st.lists(drills, max_size=3),
+    )
+
+
+WHAT: Mapping[str, st.SearchStrategy[list[Resource]]] = {
+    "service.declared": service_resources(),
+    "postgres.superusers": role_resources(),
+    "postgres.durability": server_resources(),
+    "backup.fresh": asset_resources(),
+    "backup.restore-tested": asset_resources(),
+    "recovery.rto": asset_resources(),
+}
+PARAMS: Mapping[str, Mapping[str, Any]] = {
+    "service.declared": {},
+    "postgres.superusers": {"allowed": ["postgres"], "owned": {"dba": "team-db"}},
+    "postgres.durability": {"synchronousCommit": True},
+    "backup.fresh": {"maxAge": 90000, "clockSkew": 300},
+    "backup.restore-tested": {"maxAge": 691200},
+    "recovery.rto": {},
+}
+
+
+def document(bundle: Bundle, control: str, resources: list[Resource]) -> dict[str, Any]:
+    """Return the input of a control over `resources`, its own params included, as OPA is given it."""
+    described = bundle.catalogue.controls[control]
+    found = {kind: [entry.to_json() for entry in resources if entry.kind == kind] for kind in described.inputs}
+    common = {"now": "2026-11-23T11:00:00Z", "environment": "production"}
+    if described.scope == "resource":
+        return {**common, "resource": resources[0].to_json(), "params": PARAMS[control]}
+    subjects = [entry.id for entry in resources if entry.kind in described.judges]
+    params = dict.fromkeys(subjects, PARAMS[control])
+    return {**common, "resources": found, "services": {}, "incomplete": [], "params": params}
+
+
+def judge(engine: WasmEngine, bundle: Bundle, control: str, given: Mapping[str, Any]) -> Judgement:
+    """Return what WebAssembly says of one input."""
+    rest = {key: value for key, value in given.items() if key != "params"}
+    [judgement] = engine.judge(bundle.catalogue.controls[control].scope, {control: given["params"]}, rest)
+    return judgement
+
+
+def ordered(values: Any) -> list[str]:
+    return sorted(json.dumps(value, sort_keys=True) for value in values or ())
+
+
+def test_every_control_is_compared(policy_bundle: Bundle) -> None:
+    assert set(WHAT) == set(PARAMS) == set(policy_bundle.catalogue.controls)
+
+
+@pytest.mark.parametrize("control", sorted(WHAT))
+def test_findings_are_the_same_in_both_engines(
+    control: str, policy_bundle: Bundle, wasm_engine: WasmEngine, opa_server: OpaServer
+) -> None:
+    seen: set[str] = set()
+
+    @settings(max_examples=250, deadline=None, database=None, derandomize=True, suppress_health_check=WITHIN_SESSION)
+    @given(WHAT[control])
+    def compare(resources: list[Resource]) -> None:
+        given_input = document(policy_bundle, control, resources)
+        package = "/".join(package_of(control))
+        told = opa_server.value(f"{package}/findings", given_input)
+        judgement = judge(wasm_engine, policy_bundle, control, given_input)
+        assert judgement.error is None
+        assert ordered(judgement.findings) == ordered(told)
+        if policy_bundle.catalogue.controls[control].scope == "snapshot":
+            assert ordered(judgement.judged) == ordered(opa_server.value(f"{package}/judged", given_input))
+        seen.update(finding["verdict"] for finding in told)
+        seen.update(["pass"] if not told else [])
+
+    compare()
+    assert {"pass", "fail"} <= seen
+
+
+def _paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value inside `value`."""
+    found: list[tuple[Any, ...]] = []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += [(*at, key), *_paths(inner, (*at, key))]
+    return found
+
+
+def _garbled(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
+    """Return a copy of `value` with what is at `path` deleted (junk is _DELETE) or replaced."""
+    result = copy.deepcopy(value)
+    parent = result
+    for key in path[:-1]:
+        parent = parent[key]
+    if junk is _DELETE:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = junk
+    return result
+
+
+_DELETE = object()
+GOOD: Mapping[str, list[Resource]] = {
+    "service.declared": [make.service()],
+    "postgres.superusers": [
+        make.role("anna", canBecome=["staff"]),
+        make.role("staff", canLogin=False, superuser=False, replication=True),
+        make.role("postgres", superuser=True),
+    ],
+    "postgres.durability": [
+        make.server(overrides=[{"role": "x", "database": None, "settings": {"synchronous_commit": "on"}}])
+    ],
+    "backup.fresh": [make.asset(), make.backup()],
+    "backup.restore-tested": [make.asset(), make.drill()],
+    "recovery.rto": [make.asset(), make.drill()],
+}
+GOOD_PARAMS = {**PARAMS, "postgres.superusers": {"allowed": ["postgres"], "owned": {"staff": "team"}}}
+
+
+def good(bundle: Bundle, control: str) -> dict[str, Any]:
+    """Return an input on which every subject of the control passes."""
+    given_input = document(bundle, control, GOOD[control])
+    if bundle.catalogue.controls[control].scope == "snapshot":
+        given_input["params"] = dict.fromkeys(given_input["params"], GOOD_PARAMS[control])
+    return given_input
+
+
+def outcomes(engine: WasmEngine, bundle: Bundle, control: str, given_input: Mapping[str, Any]) -> list[Verdict]:
+    """Return the verdicts of WebAssembly on the subjects of GOOD, after whatever was done to the input."""
+    judgement = judge(engine, bundle, control, given_input)
+    described = bundle.catalogue.controls[control]
+    subjects = [entry.id for entry in GOOD[control] if entry.kind in described.judges]
+    if described.scope == "resource":
+        return [verdicts.of_one(judgement, subjects[0])[subjects[0]].verdict]
+    return [outcome.verdict for outcome in verdicts.of_many(judgement, subjects, subjects).values()]
+
+
+@pytest.mark.parametrize("control", sorted(GOOD))
+def test_good_input_passes(control: str, policy_bundle: Bundle, wasm_engine: WasmEngine) -> None:
+    found = outcomes(wasm_engine, policy_bundle, control, good(policy_bundle, control))
+    assert set(found) == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("control", sorted(GOOD))
+def test_of_garbled_input_both_engines_say_the_same_and_where_strict_opa_raises_it_never_passes(
+    control: str, policy_bundle: Bundle, wasm_engine: WasmEngine, opa_server: OpaServer
+) -> None:
+    base = good(policy_bundle, control)
+    paths = [path for path in _paths(base) if path[0] in {"resource", "resources"}]
+    package = "/".join(package_of(control))
+    change = st.tuples(st.sampled_from(paths), st.sampled_from([_DELETE, *JUNK]))
+    raised = []
+
+    @settings(max_examples=400, deadline=None, database=None, derandomize=True, suppress_health_check=WITHIN_SESSION)
+    @given(st.lists(change, min_size=1, max_size=3))
+    def garble(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+        given_input = base
+        for path, junk in changes:
+            with contextlib.suppress(KeyError, IndexError, TypeError):  # an earlier change took this place away
+                given_input = _garbled(given_input, path, junk)
+        judgement = judge(wasm_engine, policy_bundle, control, given_input)
+        try:
+            told = opa_server.value(f"{package}/findings", given_input)
+        except StrictError:
+            assert judgement.error is not None
+            return
+        assert ordered(judgement.findings) == ordered(told)
+        try:
+            opa_server.value(f"{package}/findings", given_input, strict=True)
+        except StrictError:
+            raised.append(given_input)
+            assert set(outcomes(wasm_engine, policy_bundle, control, given_input)) != {Verdict.PASS}
+
+    garble()
+    assert bool(raised) == (control in RAISING)
+
+
+# Controls that call builtins on what they have not looked at; the others are so careful that strict OPA never raises.
+RAISING = {"postgres.durability"}
+
+CARELESS = """package careless
+
+findings contains "bad" if upper(input.state) == "BAD"
+"""
+
+
+def test_control_that_trusts_a_type_passes_in_webassembly_and_strict_opa_shows_it(opa: Path, tmp_path: Path) -> None:
+    (tmp_path / "careless.rego").write_text(CARELESS)
+    module = PolicyModule(build_wasm(opa, tmp_path, ["careless/findings"]))
+    with OpaServer(opa, tmp_path) as server:
+        assert module.evaluate("careless/findings", b'{"state": "bad"}') == ["bad"]
+        assert module.evaluate("careless/findings", b'{"state": 7}') == []
+        assert server.value("careless/findings", {"state": 7}) == []
+        with pytest.raises(StrictError, match="operand 1 must be string but got number"):
+            server.value("careless/findings", {"state": 7}, strict=True)
+    module.close()
+
+
+# What a pass does not rest on, by control: deleting it may leave the pass as it is.
+INDIFFERENT = {
+    "service.declared": {"recovery", "assets"},
+    "postgres.superusers": {
+        *("createDatabase", "inherit", "connectionLimit", "validUntil", "passwordType", "memberOf", "predefined"),
+    },
+    "postgres.durability": {"version", "versionNumber", "systemIdentifier", "inRecovery", "port", "role", "database"},
+    "backup.fresh": {
+        *("type", "service", "assurance", "rtoSeconds", "recovery", "database", "filestore", "everySeconds"),
+        *("job", "format", "backupId", "takenAt", "sizeBytes", "reason", "name"),
+    },
+    "backup.restore-tested": {
+        *("type", "service", "rtoSeconds", "rpoSeconds", "recovery", "database", "filestore", "backups"),
+        *("backupId", "recordId", "startedOn", "finishedOn", "restoreSeconds", "estimatedRtoSeconds"),
+        *("failedChecks", "erredChecks"),
+    },
+    "recovery.rto": {
+        *("type", "service", "assurance", "rpoSeconds", "recovery", "database", "filestore", "backups"),
+        *("backupId", "recordId", "startedOn", "finishedOn", "verdict", "requiredAssurance"),
+        *("failedChecks", "erredChecks"),
+    },
+}
+
+
+# Changes of facts that matter which still leave a true pass: nothing declared, one override or one membership fewer.
+STILL_RIGHT = {
+    ("backup.fresh", "null", "rpoSeconds"),
+    ("backup.fresh", "another type", 0),
+    ("backup.restore-tested", "null", "assurance"),
+    ("postgres.durability", "deleted", 0),
+    ("postgres.durability", "deleted", "synchronous_commit"),
+    ("postgres.durability", "another type", "settings"),
+    ("postgres.superusers", "deleted", 0),
+}
+
+
+@pytest.mark.parametrize("change", ["deleted", "null", "another type"])
+@pytest.mark.parametrize("control", sorted(GOOD))
+def test_every_fact_that_a_pass_rests_on_is_needed_for_it(
+    control: str, change: str, policy_bundle: Bundle, wasm_engine: WasmEngine
+) -> None:
+    base = good(policy_bundle, control)
+    junk = {"deleted": _DELETE, "null": None, "another type": {"surprising": 1}}[change]
+    passing = [
+        path
+        for path in _paths(base)
+        if "attributes" in path[:-1]
+        and INDIFFERENT[control].isdisjoint(path)
+        and set(outcomes(wasm_engine, policy_bundle, control, _garbled(base, path, junk))) == {Verdict.PASS}
+    ]
+    unexpected = [path for path in passing if (control, change, path[-1]) not in STILL_RIGHT or len(path) < 4]
+    assert unexpected == []
