@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Compression came to custom archives with pg_dump 16; before, there is only zlib.
 _COMPRESSED_SINCE = 16
+# `unicode` is listed by every server; the locales are only there if ICU was when initdb ran.
+_ICU = "SELECT FROM pg_collation WHERE collprovider = 'i' AND collname <> 'unicode' LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def features(server: SandboxServer) -> Features:
             extensions = {row[0] for row in connection.execute("SELECT name FROM pg_available_extensions")}
             languages = {row[0] for row in connection.execute("SELECT lanname FROM pg_language")}
             methods = {row[0] for row in connection.execute("SELECT amname FROM pg_am")}
-            icu = connection.execute("SELECT FROM pg_collation WHERE collprovider = 'i' LIMIT 1").fetchone() is not None
+            icu = connection.execute(_ICU).fetchone() is not None
             # The server and its pg_restore are of one build, and this setting lists what was built in.
             built_in = connection.execute("SELECT enumvals FROM pg_settings WHERE name = 'wal_compression'").fetchone()
     except psycopg.Error as error:

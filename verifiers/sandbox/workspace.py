@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{3,63}")
 _LEASE = "lease"
 _SHARED_ROOT = Path("/var/tmp")  # noqa: S108 -- only a folder of root's own below it is used
+_ELSEWHERE = "guardian-"
+_ATTEMPTS = 5  # a folder below _SHARED_ROOT goes with its last run, perhaps just when the next one begins
 _FLOOR_BYTES = 128 << 20  # the disk is never filled further than this, whatever the quota
 
 
@@ -66,19 +68,20 @@ class Workspace:
         """
         if not _RUN_ID.fullmatch(run_id):
             raise SandboxError(f"run id {run_id!r} cannot name a folder; use letters, digits and hyphens")
-        try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if provider is not None and provider.name == "none" and provider.user is not None:
-                root = root if closed_to(provider.user, root) is None else _make_elsewhere(root)
-            with _exclusive(root):
-                folder = root.resolve() / run_id
-                folder.mkdir(mode=0o700)
-                lease = os.open(folder / _LEASE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.write(lease, json.dumps({"runId": run_id, "pid": os.getpid(), **info}).encode())
-        except OSError as error:
-            raise SandboxError(f"cannot make the sandbox folder {root / run_id}: {error.strerror}") from error
-        return cls(folder, lease)
+        told = json.dumps({"runId": run_id, "pid": os.getpid(), **info}).encode()
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                place = root
+                if provider is not None and provider.name == "none" and provider.user is not None:
+                    place = root if closed_to(provider.user, root) is None else _make_elsewhere(root)
+                return cls(*_leased(place, run_id, told))
+            except FileNotFoundError:
+                if not attempts_left:
+                    raise SandboxError(f"cannot make {root / run_id}: its folder keeps being removed") from None
+            except OSError as error:
+                raise SandboxError(f"cannot make the sandbox folder {root / run_id}: {error.strerror}") from error
+        raise AssertionError("unreachable")
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +99,7 @@ class Workspace:
             if self._lease >= 0:
                 os.close(self._lease)
                 self._lease = -1
+                _tidy(self.folder.parent)
 
 
 def leftovers(root: Path) -> list[Leftover]:
@@ -122,6 +126,7 @@ def sweep(root: Path, before_removal: Callable[[Leftover], None] | None = None) 
                     before_removal(leftover)
                 _remove(leftover.path)
                 swept.append(leftover)
+        _tidy(each)
     return swept
 
 
@@ -187,7 +192,7 @@ def _roots(root: Path) -> Iterator[Path]:
 
 
 def _elsewhere(root: Path) -> Path:
-    return _SHARED_ROOT / f"guardian-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}"
+    return _SHARED_ROOT / f"{_ELSEWHERE}{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}"
 
 
 def _make_elsewhere(root: Path) -> Path:
@@ -197,6 +202,23 @@ def _make_elsewhere(root: Path) -> Path:
         raise SandboxError(f"{folder} is not a folder of root's own; remove it, or set sandbox.folder elsewhere")
     folder.chmod(0o711)
     return folder
+
+
+def _tidy(root: Path) -> None:
+    """Remove a folder of `_make_elsewhere` when the last run in it is over."""
+    if root.parent == _SHARED_ROOT and root.name.startswith(_ELSEWHERE):
+        with contextlib.suppress(OSError):  # not empty, or gone already
+            root.rmdir()
+
+
+def _leased(root: Path, run_id: str, told: bytes) -> tuple[Path, int]:
+    with _exclusive(root):
+        folder = root.resolve() / run_id
+        folder.mkdir(mode=0o700)
+        lease = os.open(folder / _LEASE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(lease, told)
+    return folder, lease
 
 
 def _is_own(folder: Path) -> bool:
