@@ -99,7 +99,9 @@ class Pack:
             "(zip)",
             "has members out of order",
         )
-        need(self.zip.start_dir == end and not self.zip.comment, "(zip)", "holds bytes that belong to no member")
+        total = end + sum(46 + len(name) for name in self.names) + 22 + (76 if len(infos) >= 0xFFFF else 0)
+        exact = self.zip.start_dir == end and path.stat().st_size == total and not self.zip.comment
+        need(exact, "(zip)", "holds bytes that belong to no member")
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes."""

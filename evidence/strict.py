@@ -42,20 +42,18 @@ def parse(data: bytes, what: str) -> Json:
     """
     try:
         value = orjson.loads(data)
-        _refuse_unwritable(value, 0)
-        if orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data:
-            return value  # written back it is the same bytes, so nothing in it was dropped or read twice
-        return _parse_slowly(data)
+        if not _written_back(value, data):
+            value = _parse_slowly(data)
     except (ValueError, EvidenceError, RecursionError, TypeError) as error:
         raise InvalidEvidenceError(f"{what} is not strict JSON: {error}") from error
+    return value
 
 
 def parse_canonical(data: bytes, what: str) -> Json:
     """Return the JSON value whose canonical encoding is `data`. Raises InvalidEvidenceError for any other encoding."""
     try:
         value = orjson.loads(data)
-        _refuse_unwritable(value, 0)
-        same = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
+        same = _written_back(value, data)
     except (ValueError, EvidenceError, RecursionError, TypeError) as error:
         raise InvalidEvidenceError(f"{what} is not JSON: {error}") from error
     if not same:
@@ -81,6 +79,13 @@ def b64decode(text: object, what: str) -> bytes:
     if base64.b64encode(data).decode("ascii") != text:
         raise InvalidEvidenceError(f"{what} is not canonical base64: spare bits are set")
     return data
+
+
+def _written_back(value: Json, data: bytes) -> bool:
+    """Whether `value` is written as `data`: then nothing was dropped, read twice or rounded when it was parsed."""
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:  # else it cannot be nested deeper
+        _refuse_unwritable(value, 0)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
 
 
 def _parse_slowly(data: bytes) -> Json:

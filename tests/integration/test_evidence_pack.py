@@ -368,3 +368,14 @@ def test_names_that_leave_the_folder_are_refused(members: dict[str, bytes]) -> N
         with pytest.raises(BadMemberError, match="may have this name"):
             reader({**members, name: b""})
     assert reader(members).names() == sorted(members)
+
+
+def test_a_zip_with_more_members_than_16_bits_count_is_read_by_all(members: dict[str, bytes], tmp_path: Path) -> None:
+    many = {**members, **{f"views/{number}": b"" for number in range(66_000)}}
+    path = rewrite(tmp_path / "pack.zip", many)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == len(many)
+    report, member = judged(path)
+    assert report.problems[0] == ("views/0", "is not listed in the index: it was added or renamed")
+    assert member is not None
+    assert member.startswith("views/")
