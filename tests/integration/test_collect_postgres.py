@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 
 from guardian import config
 from guardian.collectors.postgres import Postgres
+from guardian.collectors.postgres_session import Server
 from guardian.redact import is_redacted
 from guardian.settings import PostgresCollector, Secret
 from guardian.usecases.collect import collect, read_snapshot
@@ -49,7 +50,7 @@ CREATE DATABASE erp; ALTER DATABASE erp SET app.mode = 'demo';
 ALTER DATABASE closed SET app.api_token = '{canary}';
 """
 SECRET_SETTINGS = {
-    "primary_conninfo": f"host=standby user=rep password={CANARY}",
+    "primary_conninfo": f"host=standby user={CANARY}",
     "archive_command": f"push --with {CANARY} %p",
     "restore_command": f"fetch {CANARY} %f %p",
     "archive_cleanup_command": f"clean {CANARY}",
@@ -333,6 +334,14 @@ def test_collecting_changes_nothing(server: SandboxServer, monkeypatch: pytest.M
         assert connection.execute(asked).fetchone() == before
 
 
+def test_session_cannot_write(server: SandboxServer) -> None:
+    with (
+        Server(url(server, "postgres")).session() as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("CREATE TABLE public.planted (x int)")
+
+
 def test_wrong_password_is_told_without_it(
     server: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -372,6 +381,7 @@ def test_missing_dsn_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> N
     "dsn",
     [
         f"postgresql://u:{CANARY}@{CANARY}@127.0.0.1:1/db",
+        f"postgresql://u:x@{CANARY}@127.0.0.1:1/db",
         f"postgresql://u:x/{CANARY}@127.0.0.1:1/db",
         f"postgresql://u:{CANARY}/y@127.0.0.1:1/db",
         f"postgresql://u:{CANARY}?y@127.0.0.1:1/db",
@@ -385,6 +395,7 @@ def test_missing_dsn_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> N
         f"host=127.0.0.1 port=1 sslpassword={CANARY} password=x",
         f"host=127.0.0.1 port=1 password={CANARY}\x00",
     ],
+    ids=lambda dsn: dsn.replace(CANARY, "SECRET"),
 )
 def test_connection_string_with_a_mistake_is_never_repeated(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
     if "\x00" in dsn:

@@ -247,6 +247,7 @@ def test_equally_specific_matches_of_two_services_are_refused_naming_both(tmp_pa
         ("collector: db, idPrefix: 'pg:db/database/a'", "collector: db, idPrefix: 'pg:db/database/b'"),
         ("collector: db, namespace: a", "collector: db, namespace: b"),
         ("collector: db, labels: {app: a}", "collector: db, labels: {app: b}"),
+        ("collector: db", "collector: db, labels: {app: b}"),
         ("collector: db", "collector: other"),
     ],
 )
