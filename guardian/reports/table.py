@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.ERROR: "bold yellow", Verdict.SKIP: "dim"}
 _RESULTS = {"PASSED": "green", "FAILED": "red", "ERROR": "yellow", "MISSED": "yellow", "SKIPPED": "dim"}
 # Cells of these columns are ours and short; the others fold where they must, ids last of all.
-_NEVER_LONG = {"verdict", ">index", "time (UTC)"}
+_NEVER_LONG = {"verdict", ">index"}
 _KEPT_WHOLE = {"subject and record id": 36, "asset": 14, "planted": 40}
 
 
@@ -155,14 +155,14 @@ def drills_table(drills: Sequence[Drill]) -> RenderableType:
 
 def records_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return two lines a record, from the dicts of `guardian evidence list`."""
-    table = _table(">index", "time (UTC)", "kind and result", "subject and record id")
+    table = _table(">index", "kind, result and time (UTC)", "subject and record id")
     for row in rows:
-        result = str(row["result"])
-        what = Text(f"{words.plain(row['kind'])}\n").append(result, style=_RESULTS.get(result, ""))
-        what.append(f" {row['assurance']}" if row.get("assurance") else "")
-        when = words.plain(row["time"]).replace("T", " ").split(".")[0].removesuffix("Z")
+        result = words.plain(row["result"])
+        what = Text(f"{words.plain(row['kind'])} ").append(result, style=_RESULTS.get(result, ""))
+        what.append(f" {words.plain(row['assurance'])}" if row.get("assurance") else "")
+        what.append("\n" + words.plain(row["time"]).replace("T", " ").split(".")[0].removesuffix("Z"))
         named = Text(f"{words.plain(row['subject'])}\n{words.plain(row['recordId'])}")
-        table.add_row(str(row["index"]), when, what, named)
+        table.add_row(_text(row["index"]), what, named)
     return table
 
 

@@ -49,8 +49,8 @@ class Segment:
 class Objective:
     """One measure against its objective.
 
-    goal: empty where none is declared. state: within, beyond or unknown. share: how much of the objective was used, at
-    most 1; None where either is unknown.
+    goal: empty where none is declared. state: within, beyond, moot (within, but of a backup that did not pass) or
+    unknown. share: how much of the objective was used, at most 1; None where either is unknown.
     """
 
     measured: str
@@ -239,8 +239,8 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
         verdict=result.verdict,
         proved=meanings.proved(drill),
         not_proved=meanings.not_proved(drill),
-        rto=_objective(drill.estimated_rto_s, drill.service.rto_s),
-        rpo=_objective(meanings.rpo_s(drill), drill.service.rpo_s),
+        rto=_objective(drill.estimated_rto_s, drill.service.rto_s, result.verdict),
+        rpo=_objective(meanings.rpo_s(drill), drill.service.rpo_s, result.verdict),
         segments=_segments(drill),
         bad=[_bad(check) for check in bad],
         passed=[check.id for check in result.checks if check.verdict is Verdict.PASS],
@@ -273,11 +273,12 @@ def _alike(checks: Sequence[Check]) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-def _objective(measured: float | None, goal: float | None) -> Objective:
+def _objective(measured: float | None, goal: float | None, verdict: Verdict) -> Objective:
     if measured is None or goal is None:
         said = "not measured" if measured is None else words.duration(measured)
         return Objective(said, words.duration(goal) if goal is not None else "", "unknown", None)
-    state = "within" if measured <= goal else "beyond"
+    # How fast a bad backup restores is no comfort, and must not look like one.
+    state = "beyond" if measured > goal else "within" if verdict is Verdict.PASS else "moot"
     return Objective(words.duration(measured), words.duration(goal), state, min(1.0, measured / goal) if goal else 1.0)
 
 
