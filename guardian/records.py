@@ -154,7 +154,7 @@ def restore_drill(run: Run, context: Context, drill: Drill, manifest_record: str
 
 def killed_drill(run: Run, context: Context, *, asset: str | None, service: str | None) -> bytes:
     """Return the statement of a drill that died: nothing was proved, and the log says so."""
-    predicate = {
+    predicate: dict[str, Any] = {
         "asset": asset,
         "service": service,
         "result": "ERROR",

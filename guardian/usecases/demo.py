@@ -24,7 +24,9 @@ from guardian.usecases.demo_writer import Writer
 from guardian.usecases.drill import DrillOutcome, drill_assets
 from guardian.usecases.export import export
 from guardian.usecases.init import init_keys
+from guardian.usecases.ledger import Ledger
 from guardian.usecases.manifest import manifest
+from guardian.usecases.report import render_report
 from guardian.usecases.scan import Scan, scan
 from guardian.usecases.verify import verify_live, verify_pack_file
 from verifiers.errors import VerifierError
@@ -221,6 +223,9 @@ def _verify(settings: Settings, folder: Path) -> int:
     """Verify the log, write pack and report, verify the pack as a stranger would; return the number of records."""
     live = verify_live(settings)
     export(settings, folder / "pack.zip", replace=False, progress=lambda _done, _total: None)
+    with Ledger(settings, writable=False) as ledger:
+        report_html = render_report(settings, ledger, ledger.records())
+    (folder / "report.html").write_text(report_html, encoding="utf-8")
     packed = verify_pack_file(folder / "pack.zip", folder / "root.json")
     for name, report in (("the log", live), ("the pack", packed)):
         if report.problems:
