@@ -1,6 +1,7 @@
 """Findings, drills and events become evidence statements here and nowhere else.
 
-Invariant: a statement says no more than the run it is made of. No I/O and no clock; times come in through `Run`. Shapes: EVIDENCE format, `guardian/schemas/record.schema.json`.
+Invariant: a statement says no more than the run it is made of. No I/O and no clock; times come in through `Run`.
+Shapes: EVIDENCE format, `guardian/schemas/record.schema.json`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentRef:
-    """A stored object that a record names. size: bytes of the content; salted_digest: hex SHA-256 of salt and content."""
+    """A stored object that a record names. size: of the content; salted_digest: hex SHA-256 of salt and content."""
 
     name: str
     media_type: str
@@ -176,7 +177,7 @@ def source_manifest(
     measurements: Mapping[str, float | int],
     attachments: Sequence[AttachmentRef],
 ) -> bytes:
-    """Return the statement that a content manifest was taken. backup: `{id, sha256, sizeBytes}` it belongs to, or None."""
+    """Return the statement that a content manifest was taken. backup: `{id, sha256, sizeBytes}`, None without one."""
     if backup is None:
         subject = _run_subject(run)
     else:

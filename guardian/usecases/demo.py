@@ -211,12 +211,14 @@ def _back_up(
 
 
 def _drill(settings: Settings, plants: Sequence[Plant], progress: Callable[[str], None]) -> list[DrillOutcome]:
-    return drill_assets(
-        settings,
-        [plant.asset for plant in plants],
-        backup_id=None,
-        progress=lambda asset, phase, _done, _total: progress(f"{asset}: {phase}"),
-    )
+    shown = ""
+
+    def step(asset: str, phase: str, _done: int | None, _total: int | None) -> None:
+        nonlocal shown
+        if shown != (shown := f"{asset}: {phase}"):
+            progress(shown)
+
+    return drill_assets(settings, [plant.asset for plant in plants], backup_id=None, progress=step)
 
 
 def _verify(settings: Settings, folder: Path) -> int:
