@@ -11,9 +11,10 @@ from guardian.model import Assurance, Verdict
 from guardian.reports import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from guardian.model import Drill
+    from verifiers.result import Check
 
 _PROVED: Final[Mapping[Assurance | None, str]] = {
     Assurance.EXACT: "Every row of every table equals what the source held when the backup was taken.",
@@ -149,12 +150,20 @@ def not_proved(drill: Drill) -> str:
 def why(drill: Drill) -> str:
     """Return the checks that failed, or else could not run, with their messages; of a good drill what it proved."""
     for verdict in (Verdict.FAIL, Verdict.ERROR):
-        checks = [check for check in drill.result.checks if check.verdict is verdict]
-        if checks:
-            return "\n".join(f"{check.id}: {check.message or asks(check.id)}" for check in checks)
+        found = alike([check for check in drill.result.checks if check.verdict is verdict])
+        if found:
+            return "\n".join(f"{', '.join(ids)}: {message}" for message, ids in found)
     if drill.result.verdict is not Verdict.PASS:
         return "no check was made, so nothing is known"
     return proved(drill)
+
+
+def alike(checks: Sequence[Check]) -> list[tuple[str, list[str]]]:
+    """Return (message, ids), checks with one message together, in order of first appearance."""
+    found: dict[str, list[str]] = {}
+    for check in checks:
+        found.setdefault(check.message or asks(check.id), []).append(check.id)
+    return list(found.items())
 
 
 def rpo_s(drill: Drill) -> float | None:

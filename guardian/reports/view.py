@@ -221,7 +221,7 @@ def _unchecked(given: ReportInput) -> list[tuple[str, str, str]]:
         if finding.verdict is Verdict.ERROR
     ]
     for drill in given.drills:
-        for message, ids in _alike([c for c in drill.result.checks if c.verdict is Verdict.ERROR]):
+        for message, ids in meanings.alike([c for c in drill.result.checks if c.verdict is Verdict.ERROR]):
             rows.append((f"drill of {drill.asset.name}", ", ".join(ids), message))
         if not drill.result.checks:
             rows.append((f"drill of {drill.asset.name}", "every check", "the drill ended before any check was made"))
@@ -233,7 +233,7 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
     result = drill.result
     bad = [check for check in result.checks if check.verdict is Verdict.FAIL]
     skips = [check for check in result.checks if check.verdict is Verdict.SKIP]
-    unreached = _alike([check for check in result.checks if check.verdict is Verdict.ERROR])
+    unreached = meanings.alike([check for check in result.checks if check.verdict is Verdict.ERROR])
     return DrillView(
         drill=drill,
         verdict=result.verdict,
@@ -246,7 +246,7 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
         passed=[check.id for check in result.checks if check.verdict is Verdict.PASS],
         skipped=[
             *(("Could not run", ids, message) for message, ids in unreached),
-            *(("Does not apply", ids, message) for message, ids in _alike(skips)),
+            *(("Does not apply", ids, message) for message, ids in meanings.alike(skips)),
         ],
         numbers=_numbers(drill),
         measured_on=_measured_on(drill),
@@ -263,14 +263,6 @@ def _bad(check: Check) -> dict[str, Any]:
         "observed": words.compact(check.observed),
         "next": meanings.next_step(check.id),
     }
-
-
-def _alike(checks: Sequence[Check]) -> list[tuple[str, list[str]]]:
-    """Return (message, ids), checks with one message together, in order of first appearance."""
-    found: dict[str, list[str]] = {}
-    for check in checks:
-        found.setdefault(check.message or meanings.asks(check.id), []).append(check.id)
-    return list(found.items())
 
 
 def _objective(measured: float | None, goal: float | None, verdict: Verdict) -> Objective:
