@@ -22,8 +22,8 @@ KINDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def settings(environment: str = ENVIRONMENT, **controls: ControlSettings) -> Settings:
-    """Return settings that say nothing but what is given of `controls`; `_` stands for `.` in their names."""
+def settings(environment: str = ENVIRONMENT, /, **controls: ControlSettings) -> Settings:
+    """Return settings that say nothing but what `controls` do, by id; `_` stands for `.`, `__` for `-`."""
     secret = Secret("file:/nowhere")
     return Settings(
         path=Path("guardian.yaml"),

@@ -142,6 +142,8 @@ def _run_with_progress(command: Sequence[str], *, cwd: Path, environment: dict[s
             process.kill()
             process.wait()
         reader.join(SHORT_DEADLINE_S)
+        if process.stderr is not None:
+            process.stderr.close()
     if process.returncode != 0:
         tail = "\n".join(lines[-15:])
         raise BuildError(f"building {what} failed with exit {process.returncode}:\n{tail}")
