@@ -73,7 +73,7 @@ class Examination:
     def database(self, conninfo: str, archive: Archive) -> None:
         """Look at the database as such: readable, the right one, sound."""
         run, known = self.checklist.run, self.manifest.postgres if self.manifest else None
-        run(["catalog.readable"], lambda: checks.catalog_readable(conninfo))
+        run(["catalog.readable"], lambda: checks.catalog_readable(conninfo, archive=archive))
         run(
             ["identity"],
             lambda: checks.identity(

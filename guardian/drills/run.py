@@ -159,6 +159,9 @@ class _Run:
             raise StopDrill(f"the backup {self.backup.path} is gone")
         if self.manifest_bytes is not None:
             self.manifest = Manifest.from_json(self.manifest_bytes)
+            described = (self.manifest.asset, self.manifest.backup_id)
+            if described != (self.asset.name, self.backup.id):
+                raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
         self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
         self.checklist.skip("assertions", "no assertions are configured for this asset")
         taken_at = self.backup.taken_at
