@@ -145,8 +145,14 @@ class Writer:
         return "attachments added"
 
     def _detach(self, connection: psycopg.Connection) -> str:
-        # The row goes now; the file stays until Odoo's garbage collector finds it unused.
-        connection.execute(
-            "DELETE FROM ir_attachment WHERE id = (SELECT max(id) FROM ir_attachment WHERE name = 'scan.pdf')"
-        )
+        row = connection.execute(
+            """
+            DELETE FROM ir_attachment WHERE id = (SELECT max(id) FROM ir_attachment WHERE name = 'scan.pdf')
+            RETURNING store_fname
+            """
+        ).fetchone()
+        if row is not None:  # marked, as Odoo does, for its garbage collector, which removes the file later
+            mark = self._filestore / "checklist" / row[0]
+            mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark.touch(mode=0o600)
         return "attachments removed"
