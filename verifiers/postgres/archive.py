@@ -84,7 +84,7 @@ def _read_all(path: Path, progress: _Progress) -> tuple[dict[str, int | str], st
         starts: dict[int, int] = {}
         while reader.position < reader.size:
             if not missing:
-                _second_contents(reader, archive, starts)
+                second_contents(reader, archive, starts)
                 break
             start, kind, dump_id = reader.position, reader.byte(), reader.integer()
             entry = missing.pop(dump_id, None)
@@ -119,7 +119,7 @@ def _read_all(path: Path, progress: _Progress) -> tuple[dict[str, int | str], st
     return observed, f"All {blocks} data blocks were read to their end {said}".rstrip() + "."
 
 
-def _second_contents(reader: Reader, archive: Archive, starts: Mapping[int, int]) -> None:
+def second_contents(reader: Reader, archive: Archive, starts: Mapping[int, int]) -> None:
     """Read the table of contents that stands after the data, to the end of the file.
 
     pg_dump 16 and newer, writing to a redirected standard output, appends the table with the offsets filled in where

@@ -1,23 +1,109 @@
-"""Checks on a running restored server: catalogue, identity, constraints, indexes, amcheck, extensions, freshness.
+"""Checks on a running restored server: catalogue, identity, indexes, extensions, pages, freshness.
 
 Invariant: every function returns its `Check` and never raises for what it finds; what could not be checked is `error`.
+`amcheck` and `constraints` read all data and stand in modules of their own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from verifiers.postgres import catalog
+from verifiers.postgres.amcheck import amcheck
+from verifiers.postgres.foreign_keys import constraints
+from verifiers.postgres.inventory import odoo_uuid
+from verifiers.postgres.outcome import SHOWN, Outcome, examine, named
+from verifiers.postgres.session import limit_statements
+from verifiers.result import Assurance, Check, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from verifiers.postgres.archive import Archive
     from verifiers.postgres.manifest import PostgresManifest
-    from verifiers.result import Check
+
+__all__ = [
+    "amcheck",
+    "catalog_readable",
+    "constraints",
+    "extensions",
+    "freshness",
+    "identity",
+    "indexes",
+    "pages",
+]
+
+_RELATIONS = """
+    SELECT n.nspname, c.relname, c.relkind::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+    ORDER BY 1, 2
+"""
+# Kinds of entries of an archive that a restore turns into relations of the same name, by their letter in pg_class.
+_KINDS = {
+    "TABLE": "rp", "VIEW": "v", "MATERIALIZED VIEW": "m", "SEQUENCE": "S", "INDEX": "iI", "FOREIGN TABLE": "f",
+}  # fmt: skip
+_INDEXES = """
+    SELECT format('%I.%I', n.nspname, c.relname), i.indisvalid AND i.indisready AND i.indislive
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relpersistence <> 't' ORDER BY 1
+"""
+_COLLATIONS = """
+    SELECT format('%I.%I', n.nspname, c.collname), c.collversion, pg_collation_actual_version(c.oid)
+    FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+    WHERE c.collversion IS NOT NULL AND n.nspname !~ '^pg_'
+"""
+_DATABASE_COLLATION = """
+    SELECT 'default', datcollversion, pg_database_collation_actual_version(oid) FROM pg_database
+    WHERE datname = current_database() AND datcollversion IS NOT NULL
+"""
+_FUTURE_S = 60  # clocks of two machines may differ by so much
 
 
-def catalog_readable(conninfo: str, *, deadline_s: float = 300) -> Check:
-    """`catalog.readable` (restored): every relation's definition can be read and resolved."""
-    raise NotImplementedError
+def catalog_readable(conninfo: str, *, archive: Archive | None = None, deadline_s: float = 600) -> Check:
+    """`catalog.readable` (restored): every definition can be read, and the first row of every table.
+
+    archive: then every table, view, sequence and index that it lists must be there.
+    """
+
+    def look(session: psycopg.Connection[Any]) -> Outcome:
+        found = session.execute(_RELATIONS).fetchall()
+        objects = len(catalog.digests(session))
+        ends = time.monotonic() + deadline_s
+        for schema, name, kind in found:
+            if kind == "r" or (kind == "m" and _populated(session, schema, name)):
+                limit_statements(session, max(0.001, ends - time.monotonic()))
+                session.execute(sql.SQL("SELECT FROM ONLY {} LIMIT 1").format(sql.Identifier(schema, name)))
+        counts = {"relations": len(found), "tables": sum(kind in "rp" for _, _, kind in found), "objects": objects}
+        missing = _missing(archive, found) if archive else []
+        if missing:
+            observed = {**counts, "missing": len(missing), "missingNames": missing[:SHOWN]}
+            message = f"{len(missing)} relations of the archive did not come back: {named(missing)}."
+            return Outcome(Verdict.FAIL, None, observed, message)
+        message = f"All {objects} definitions and the beginning of all {counts['tables']} tables can be read."
+        return Outcome(Verdict.PASS, None, counts, message)
+
+    return examine("catalog.readable", Assurance.RESTORED, conninfo, deadline_s, look)
+
+
+def _populated(session: psycopg.Connection[Any], schema: str, name: str) -> bool:
+    query = "SELECT relispopulated FROM pg_class WHERE oid = format('%%I.%%I', %s::text, %s::text)::regclass"
+    return bool(session.execute(query, (schema, name)).fetchone() == (True,))
+
+
+def _missing(archive: Archive, found: Sequence[tuple[str, str, str]]) -> list[str]:
+    there = {(schema, name, kind) for schema, name, kind in found}
+    return sorted(
+        entry.label
+        for entry in archive.entries
+        if entry.desc in _KINDS and not any((entry.namespace, entry.tag, kind) in there for kind in _KINDS[entry.desc])
+    )
 
 
 def identity(
@@ -28,43 +114,137 @@ def identity(
     manifest: PostgresManifest | None = None,
     deadline_s: float = 60,
 ) -> Check:
-    """`identity` (restored): the right database. archived_database: as the archive's header names it."""
-    raise NotImplementedError
+    """`identity` (restored): the right database. archived_database: as the archive's header names it.
+
+    Compared are the names in the archive, in guardian.yaml and in the manifest, the encoding, and Odoo's database.uuid.
+    """
+
+    def look(session: psycopg.Connection[Any]) -> Outcome:
+        expected: dict[str, str | None] = {}
+        observed: dict[str, str | None] = {"database": archived_database}
+        if expected_database is not None:
+            expected["database"] = expected_database
+        if manifest is not None:
+            expected["database"] = expected_database or manifest.identity.database
+            observed["manifestDatabase"] = manifest.identity.database
+            expected |= {"manifestDatabase": expected["database"], "encoding": manifest.identity.encoding}
+            [(observed["encoding"],)] = session.execute(
+                "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
+            ).fetchall()
+            if manifest.identity.dbuuid is not None:
+                expected["dbuuid"], observed["dbuuid"] = manifest.identity.dbuuid, odoo_uuid(session)
+        if not expected:
+            message = "Nothing says which database this should be; add `source` to the asset, or take a manifest."
+            return Outcome(Verdict.SKIP, None, observed, message)
+        wrong = sorted(name for name, value in expected.items() if observed[name] != value)
+        if wrong:
+            said = ", ".join(f"{name} is {observed[name]!r} instead of {expected[name]!r}" for name in wrong)
+            return Outcome(Verdict.FAIL, expected, observed, f"This is another database than the asset's: {said}.")
+        message = f"It is the database {archived_database!r}, by {', '.join(expected)}."
+        return Outcome(Verdict.PASS, expected, observed, message)
+
+    return examine("identity", Assurance.RESTORED, conninfo, deadline_s, look)
 
 
 def freshness(*, taken_at: datetime | None, now: datetime, rpo_s: float | None) -> Check:
-    """`freshness` (restored): age of the backup at `now`; against rpo_s where one is declared. Observed: ageSeconds."""
-    raise NotImplementedError
+    """`freshness` (restored): age of the backup at `now`, both aware; against rpo_s where one is given.
+
+    Without rpo_s it passes for having an age at all: `backup.fresh` judges it then.
+    """
+    expected = None if rpo_s is None else {"atMostSeconds": int(rpo_s)}
+    if taken_at is None:
+        message = "Nothing tells when the backup was taken: not its name, its header or its file."
+        return Check("freshness", Assurance.RESTORED, Verdict.ERROR, expected, None, message)
+    age_s = int((now - taken_at).total_seconds())
+    observed = {"ageSeconds": age_s}
+    if age_s < -_FUTURE_S:
+        message = f"The backup says it was taken {-age_s} s from now; one of the clocks is wrong."
+        return Check("freshness", Assurance.RESTORED, Verdict.ERROR, expected, observed, message)
+    if rpo_s is not None and age_s > rpo_s:
+        message = f"The backup is {age_s} s old, {age_s - int(rpo_s)} s more than the objective allows to be lost."
+        return Check("freshness", Assurance.RESTORED, Verdict.FAIL, expected, observed, message)
+    message = f"The backup is {max(age_s, 0)} s old."
+    return Check("freshness", Assurance.RESTORED, Verdict.PASS, expected, observed, message)
 
 
 def pages(conninfo: str, *, logical: bool, deadline_s: float = 60) -> Check:
     """`pages` (sound): checksum failures. A logical restore writes its own pages: skip with that reason."""
-    raise NotImplementedError
+    if logical:
+        message = "A logical restore writes its own pages, so their checksums say nothing of the backup."
+        return Check("pages", Assurance.SOUND, Verdict.SKIP, None, None, message)
 
+    def look(session: psycopg.Connection[Any]) -> Outcome:
+        [(enabled,)] = session.execute("SELECT current_setting('data_checksums')").fetchall()
+        if enabled != "on":
+            return Outcome(Verdict.SKIP, None, {"dataChecksums": enabled}, "The cluster was made without checksums.")
+        [(failures,)] = session.execute(
+            "SELECT coalesce(sum(checksum_failures), 0)::int8 FROM pg_stat_database"
+        ).fetchall()
+        verdict = Verdict.FAIL if failures else Verdict.PASS
+        message = f"{failures} pages failed their checksum." if failures else "No page failed its checksum."
+        return Outcome(verdict, {"failures": 0}, {"failures": failures}, message)
 
-def amcheck(
-    conninfo: str,
-    *,
-    heapallindexed: bool = False,
-    deadline_s: float = 1800,
-    progress: Callable[[int, int], None] | None = None,
-) -> Check:
-    """`amcheck` (sound): every B-tree index and every heap. Leaves no extension behind. progress: (relations, of)."""
-    raise NotImplementedError
-
-
-def constraints(conninfo: str, *, deadline_s: float = 1800) -> Check:
-    """`constraints` (sound): foreign keys re-verified by SQL, and what is not validated named."""
-    raise NotImplementedError
+    return examine("pages", Assurance.SOUND, conninfo, deadline_s, look)
 
 
 def indexes(conninfo: str, *, deadline_s: float = 60) -> Check:
-    """`indexes` (sound): every index valid and ready."""
-    raise NotImplementedError
+    """`indexes` (sound): every index valid, ready and live."""
+
+    def look(session: psycopg.Connection[Any]) -> Outcome:
+        found = session.execute(_INDEXES).fetchall()
+        invalid = [name for name, valid in found if not valid]
+        counts: dict[str, Any] = {"indexes": len(found), "invalid": len(invalid)}
+        if invalid:
+            message = f"{len(invalid)} indexes are not valid, so queries do not use them: {named(invalid)}."
+            return Outcome(Verdict.FAIL, {"invalid": 0}, {**counts, "invalidNames": invalid[:SHOWN]}, message)
+        return Outcome(Verdict.PASS, {"invalid": 0}, counts, f"All {len(found)} indexes are valid.")
+
+    return examine("indexes", Assurance.SOUND, conninfo, deadline_s, look)
 
 
 def extensions(
     conninfo: str, *, needed: Sequence[str], manifest: PostgresManifest | None = None, deadline_s: float = 60
 ) -> Check:
-    """`extensions` (sound): all that the archive needs are there, none older than at the source; collation versions."""
-    raise NotImplementedError
+    """`extensions` (sound): all that the archive needs are there, none older than at the source; collation versions.
+
+    A newer version than the source's is told and passes: a dump names no versions, so the server installs its own.
+    """
+
+    def look(session: psycopg.Connection[Any]) -> Outcome:
+        found = dict(session.execute("SELECT extname, extversion FROM pg_extension ORDER BY extname").fetchall())
+        source = dict(manifest.extensions) if manifest else {}
+        missing = sorted((set(needed) | source.keys()) - found.keys())
+        older = [
+            name for name in sorted(source.keys() & found.keys()) if _version(found[name]) < _version(source[name])
+        ]
+        newer = [
+            name for name in sorted(source.keys() & found.keys()) if _version(found[name]) > _version(source[name])
+        ]
+        query = _COLLATIONS
+        if session.info.server_version >= 150000:
+            query += " UNION ALL " + _DATABASE_COLLATION
+        stale = sorted(name for name, built, actual in session.execute(query.encode()) if actual and built != actual)
+        observed: dict[str, Any] = {"extensions": found, "missing": missing, "older": older, "newer": newer}
+        observed["staleCollations"] = stale
+        said = [
+            f"{what}: {named(names)}"
+            for what, names in (
+                ("missing", missing),
+                ("older than at the source", older),
+                ("collations of another version than indexes were built with", stale),
+            )
+            if names
+        ]
+        expected = {"extensions": source or sorted(needed)}
+        if said:
+            return Outcome(Verdict.FAIL, expected, observed, f"Extensions or collations do not fit: {'; '.join(said)}.")
+        message = f"All {len(found)} extensions are there" + (
+            f"; newer than at the source: {named(newer)}." if newer else "."
+        )
+        return Outcome(Verdict.PASS, expected, observed, message)
+
+    return examine("extensions", Assurance.SOUND, conninfo, deadline_s, look)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))

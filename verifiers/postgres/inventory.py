@@ -5,6 +5,8 @@ Invariant: every relation that holds rows is listed, either to be hashed or with
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +73,9 @@ _LARGE_OBJECTS = """
         GROUP BY m.oid
     ) o
 """
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +157,24 @@ def facts(session: psycopg.Connection[Any]) -> Facts:
 
 def _identity(session: psycopg.Connection[Any]) -> tuple[Identity, str | None]:
     [(database, encoding, collate, ctype, system, provider, version)] = session.execute(_IDENTITY).fetchall()
-    [(odoo,)] = session.execute(_ODOO_PARAMETERS).fetchall()
-    dbuuid = None
-    if odoo:
-        query = "SELECT value::text FROM public.ir_config_parameter WHERE key = 'database.uuid' ORDER BY 1 LIMIT 1"
-        dbuuid = next((value for (value,) in session.execute(query)), None)
+    dbuuid = odoo_uuid(session)
     provider = {"c": "libc", "i": "icu", "b": "builtin"}.get(provider or "c", provider or "")
     identity = Identity(
         database, system, encoding, collate or "", ctype or "", provider, dbuuid, session.info.server_version
     )
     return identity, version
+
+
+def odoo_uuid(session: psycopg.Connection[Any]) -> str | None:
+    """Return Odoo's database.uuid, None where there is none; a value of another shape only as its digest."""
+    [(odoo,)] = session.execute(_ODOO_PARAMETERS).fetchall()
+    if not odoo:
+        return None
+    query = "SELECT value::text FROM public.ir_config_parameter WHERE key = 'database.uuid' ORDER BY 1 LIMIT 1"
+    value = next((value for (value,) in session.execute(query)), None)
+    if value is None or _UUID.fullmatch(value):
+        return value
+    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
 
 
 def _large_objects(session: psycopg.Connection[Any]) -> LargeObjects:
