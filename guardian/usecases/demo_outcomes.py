@@ -64,6 +64,8 @@ def _control_outcomes(
         resource = f"declared:production/asset/{plant.asset}"
         if plant.expected:
             wanted["backup.restore-tested", resource] = (Verdict.FAIL, "follows from its failed drill")
+            if "archive.complete" in plant.expected:
+                wanted["backup.fresh", resource] = (Verdict.FAIL, "follows: its only backup is visibly cut short")
             if by_asset[plant.asset].drill.result.restore_seconds is None:
                 wanted["recovery.rto", resource] = (Verdict.ERROR, "follows: nothing restored, so no time was measured")
     bad = {

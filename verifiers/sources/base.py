@@ -27,7 +27,8 @@ class BackupItem:
 
     id: unique in its folder. path: the dump file (pg_dump) or the folder of the pair (odoo).
     taken_at: aware UTC, None if nothing tells. size_bytes: of everything that belongs to it.
-    complete: False when the cheap look already shows it cannot be whole, None when only a full read can tell.
+    complete: whether it begins and ends as a whole one does, told without reading it all; None where only a full read
+    can tell. Damage inside is a drill's to find.
     reason: why it is not complete, empty otherwise.
     """
 

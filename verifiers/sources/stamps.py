@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from verifiers.postgres.archive import ArchiveError, read_header
+from verifiers.postgres.archive_ending import cut_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +30,15 @@ def stamp(name: str) -> datetime | None:
         return None
 
 
-def look_at_dump(name: str, dump: Path) -> tuple[datetime | None, bool | None, str]:
+def look_at_dump(name: str, dump: Path) -> tuple[datetime | None, bool, str]:
     """Return (taken_at, complete, reason) of a dump file that belongs to the backup `name`.
 
-    complete is False where the first bytes already show that it cannot be whole, else None: only a full read tells.
+    complete: whether the archive begins and ends as a whole one does; damage inside its data only a drill finds.
     """
     try:
         written = datetime.fromtimestamp(dump.stat().st_mtime, UTC)
         created = read_header(dump).created_at
+        reason = cut_short(dump)
     except ArchiveError as error:
         return stamp(name) or written, False, str(error)
     except OSError as error:
@@ -45,4 +47,4 @@ def look_at_dump(name: str, dump: Path) -> tuple[datetime | None, bool | None, s
         created = created.astimezone(UTC)
         if created > written + timedelta(minutes=1):
             created = None
-    return stamp(name) or created or written, None, ""
+    return stamp(name) or created or written, not reason, reason
