@@ -54,11 +54,18 @@ _SERVER = """
 42704 -  text search configuration "<name>" does not exist
 42704 -  extension "<name>" does not exist
 42704 -  server "<name>" does not exist
+42704 -  statistics object "<name>" does not exist
 42704 -  large object <...> does not exist
 42710 -  extension "<name>" already exists
 42710 -  type "<name>" already exists
 42710 -  trigger "<name>" for relation "<...>" already exists
 42710 -  constraint "<name>" for relation "<...>" already exists
+42710 -  collation "<name>" already exists
+42710 -  collation "<name>" for encoding "<...>" already exists
+42710 -  relation "<name>" is already member of publication "<...>"
+42710 -  cast from type <...> to type <...> already exists
+42710 -  policy "<name>" for table "<...>" already exists
+42710 -  role "<name>" already exists
 42710 -  large object <...> already exists
 42723 -  function "<name>" already exists with same argument types
 42P06 -  schema "<name>" already exists
@@ -71,10 +78,14 @@ _SERVER = """
 42883 -  could not identify <...> operator for type <name>
 42703 -  column "<...>" of relation "<name>" does not exist
 42703 -  column "<name>" does not exist
+42703 -  column "<name>" named in key does not exist
+42703 -  column "<name>" referenced in foreign key constraint does not exist
+42703 -  column <name> does not exist
 42701 -  column "<...>" of relation "<name>" already exists
 42P17 -  functions in index expression must be marked IMMUTABLE
 42P17 -  functions in index predicate must be marked IMMUTABLE
 42P22 -  could not determine which collation to use for <...>
+42809 -  "<name>" is already a partition
 42830 -  there is no unique constraint matching given keys for referenced table "<name>"
 42501 -  permission denied for <...> <name>
 42501 -  permission denied to <...>
