@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 # More findings of one control than anyone reads; the rest is counted, and complete in the record's attachment.
 MOST_FINDINGS = 40
+_SANDBOX_WORDS = {
+    "cpu": "CPU",
+    "cpus": "CPUs",
+    "memoryBytes": "memory",
+    "postgresVersion": "PostgreSQL",
+    "provider": "isolation",
+    "sourceVersion": "source PostgreSQL",
+}
 _BAR_WIDTH = 1000.0  # user units of the bars' view boxes
 
 
@@ -72,7 +80,7 @@ class DrillView:
     segments: Sequence[Segment]
     bad: Sequence[Mapping[str, Any]]
     passed: Sequence[str]
-    skipped: Sequence[tuple[str, Sequence[str], str]]
+    skipped: Sequence[tuple[str, int, Sequence[tuple[str, Sequence[str]]]]]
     numbers: Sequence[tuple[str, str]]
     measured_on: str
     records: Sequence[Mapping[str, Any]]
@@ -233,7 +241,7 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
     result = drill.result
     bad = [check for check in result.checks if check.verdict is Verdict.FAIL]
     skips = [check for check in result.checks if check.verdict is Verdict.SKIP]
-    unreached = meanings.alike([check for check in result.checks if check.verdict is Verdict.ERROR])
+    unreached = [check for check in result.checks if check.verdict is Verdict.ERROR]
     return DrillView(
         drill=drill,
         verdict=result.verdict,
@@ -245,8 +253,9 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
         bad=[_bad(check) for check in bad],
         passed=[check.id for check in result.checks if check.verdict is Verdict.PASS],
         skipped=[
-            *(("Could not run", ids, message) for message, ids in unreached),
-            *(("Does not apply", ids, message) for message, ids in meanings.alike(skips)),
+            (label, len(checks), meanings.alike(checks))
+            for label, checks in (("Could not run", unreached), ("Does not apply", skips))
+            if checks
         ],
         numbers=_numbers(drill),
         measured_on=_measured_on(drill),
@@ -259,8 +268,8 @@ def _bad(check: Check) -> dict[str, Any]:
         "id": check.id,
         "asks": meanings.asks(check.id),
         "message": check.message,
-        "expected": words.compact(check.expected),
-        "observed": words.compact(check.observed),
+        "expected": "" if check.expected is None else words.compact(check.expected),
+        "observed": "" if check.observed is None else words.compact(check.observed),
         "next": meanings.next_step(check.id),
     }
 
@@ -308,10 +317,14 @@ def _numbers(drill: Drill) -> list[tuple[str, str]]:
 
 def _measured_on(drill: Drill) -> str:
     """Return the sandbox that the times belong to, on one line."""
-    return "; ".join(
-        f"{name} {', '.join(f'{k}={v}' for k, v in sorted(value.items())) if isinstance(value, dict) else value}"
-        for name, value in sorted(drill.result.sandbox.items())
-    )
+    parts = []
+    for name, value in sorted(drill.result.sandbox.items()):
+        if isinstance(value, dict):
+            said = ", ".join(f"{key}={entry}" for key, entry in sorted(value.items()))
+        else:
+            said = words.size(value) if name.endswith("Bytes") and isinstance(value, int) else str(value)
+        parts.append(f"{_SANDBOX_WORDS.get(name, name)} {said}")
+    return "; ".join(parts)
 
 
 def _limits(given: ReportInput) -> list[str]:

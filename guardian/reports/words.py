@@ -42,13 +42,13 @@ def plain(text: object) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds for people: `0.42 s`, `12.3 s`, `4 min 5 s`, `3 h 20 min`, `2 days 4 h`. None is `not known`."""
+    """Return seconds for people: `<1 ms`, `420 ms`, `12.3 s`, `4 min 5 s`, `2 days 4 h`; None is `not known`."""
     if seconds is None:
         return "not known"
-    if seconds < 60 and round(seconds, 1) < 60:
-        return (
-            f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.0f} s" if seconds == int(seconds) else f"{seconds:.1f} s"
-        )
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "<1 ms"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.0f} s" if seconds == int(seconds) else f"{seconds:.1f} s"
     left, parts = round(seconds), []
     for size, one, many in ((86400, "day", "days"), (3600, "h", "h"), (60, "min", "min"), (1, "s", "s")):
         count, left = divmod(left, size)

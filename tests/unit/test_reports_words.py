@@ -17,7 +17,8 @@ from verifiers.result import Check
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(None, "not known"), (0, "0.00 s"), (0.4, "0.40 s"), (4.51, "4.5 s"), (30, "30 s"), (59.96, "1 min"),
+    [(None, "not known"), (0, "<1 ms"), (0.0042, "4 ms"), (0.4, "400 ms"), (0.9999, "1.0 s"), (4.51, "4.5 s"),
+     (30, "30 s"), (59.96, "1 min"),
      (65, "1 min 5 s"), (1204.5, "20 min 4 s"), (14_400, "4 h"), (12_000, "3 h 20 min"), (86_400, "1 day"),
      (187_200, "2 days 4 h"), (86_401, "1 day")],
 )  # fmt: skip
