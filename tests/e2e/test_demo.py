@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,8 @@ from guardian.usecases.demo import PLANTS, Plant, demo
 from tests.support import guardian
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support import Ran
 
 
@@ -114,6 +115,6 @@ def test_demo_fails_when_a_good_backup_stands_in_a_bad_ones_place(bad: Plant, tm
 def _zip(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as pack:
-        for name in members:
-            pack.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], zipfile.ZIP_DEFLATED)
+        for name, data in members.items():
+            pack.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -73,7 +72,7 @@ def _alive_below(folder: Path) -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if os.readlink(entry / "cwd").startswith(str(folder)):
+                if str((entry / "cwd").readlink()).startswith(str(folder)):
                     alive.append(entry.name)
             except OSError:
                 continue
