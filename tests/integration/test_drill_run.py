@@ -1,0 +1,239 @@
+"""A whole drill of a real backup: what it proves, what it finds, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import jsonschema
+import psycopg
+import pytest
+
+from guardian.drills.checklist import CHECKS
+from guardian.model import Assurance
+from tests.drill_support import Estate, by_id, verdicts
+from verifiers.result import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from guardian.model import Drill
+    from verifiers.sandbox.isolation import Provider
+    from verifiers.sandbox.server import SandboxServer
+
+
+@pytest.fixture
+def estate(
+    postgres_server: SandboxServer, postgres_url: str, sandbox_provider: Provider, tmp_path: Path
+) -> Iterator[Estate]:
+    database = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+    made = Estate(postgres_server, str(database), tmp_path, sandbox_provider.name)
+    made.fill()
+    yield made
+    assert not made.sandbox.exists() or not list(made.sandbox.iterdir()), "a drill leaves nothing behind"
+
+
+def valid(drill: Drill) -> Drill:
+    """Return the drill, having seen that its JSON is what the schema says."""
+    schema = json.loads(files("guardian.schemas").joinpath("drill.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(json.dumps(drill.to_json())), schema)
+    assert [check.id for check in drill.result.checks] == list(CHECKS)
+    return drill
+
+
+def test_whole_backup_of_an_odoo_pair_is_proved_exact(estate: Estate) -> None:
+    estate.back_up()
+    drill = valid(estate.drill())
+    not_passed = {check.id: check.message for check in drill.result.checks if check.verdict is not Verdict.PASS}
+    assert set(not_passed) <= {"pages", "recovery.target", "assertions", "isolation"}, not_passed
+    assert (drill.result.verdict, drill.result.assurance) == (Verdict.PASS, Assurance.EXACT)
+    assert drill.result.restored
+    assert [phase.name for phase in drill.result.phases] == [
+        "locate", "fetch", "verify archive", "restore", "start", "compare", "application checks", "teardown",
+    ]  # fmt: skip
+    assert drill.result.restore_seconds is not None
+    assert drill.estimated_rto_s == drill.result.restore_seconds + 210
+    assert drill.result.measurements["rows"] > 1000
+    assert drill.result.measurements["files"] == 20
+    assert drill.result.sandbox["settings"]["fsync"] == "off"
+    assert by_id(drill)["neutralised"].observed == {"switchedOff": {"ir_mail_server": 1, "ir_cron": 1}}
+    assert set(estate.told) >= {"fetch", "restore", "compare", "teardown"}
+
+
+def test_backup_without_manifest_is_proved_sound(estate: Estate) -> None:
+    estate.back_up()
+    estate.manifest = None
+    drill = valid(estate.drill(required=Assurance.SOUND))
+    assert (drill.result.verdict, drill.result.assurance) == (Verdict.PASS, Assurance.SOUND)
+    above = {check_id for check_id, level in CHECKS.items() if level is Assurance.EXACT}
+    assert above <= verdicts(drill, "skip")
+    assert "above the required level sound" in by_id(drill)["content.hashes"].message
+
+
+def test_backup_that_needs_a_manifest_and_has_none_is_an_error(estate: Estate) -> None:
+    estate.back_up()
+    estate.manifest = None
+    drill = valid(estate.drill(required=Assurance.EXACT))
+    assert (drill.result.verdict, drill.result.assurance) == (Verdict.ERROR, Assurance.SOUND)
+    assert verdicts(drill, "error") == {check_id for check_id, level in CHECKS.items() if level is Assurance.EXACT}
+    assert "guardian manifest erp" in by_id(drill)["content.hashes"].message
+
+
+def test_plain_database_is_drilled_without_a_filestore(estate: Estate) -> None:
+    estate.type = "postgres"
+    estate.back_up()
+    drill = valid(estate.drill())
+    assert (drill.result.verdict, drill.result.assurance) == (Verdict.PASS, Assurance.EXACT)
+    assert {"filestore.bijection", "filestore.content", "filestore.manifest", "neutralised"} <= verdicts(drill, "skip")
+
+
+def test_one_changed_digit_fails_at_content_hashes_alone(estate: Estate) -> None:
+    def change(dump: Path) -> None:
+        data = dump.read_bytes()
+        assert data.count(b"\t2562.50\t") == 1
+        dump.write_bytes(data.replace(b"\t2562.50\t", b"\t2562.51\t"))
+
+    estate.back_up("--compress=0", change=change)
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") == {"content.hashes"}
+    assert verdicts(drill, "error") == set()
+    assert "sale_order" in by_id(drill)["content.hashes"].message
+    assert (drill.result.verdict, drill.result.assurance) == (Verdict.FAIL, Assurance.SOUND)
+
+
+def test_truncated_archive_fails_at_archive_complete_and_nothing_is_restored(estate: Estate) -> None:
+    def cut(dump: Path) -> None:
+        dump.write_bytes(dump.read_bytes()[:-2000])
+
+    estate.back_up(change=cut)
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") == {"archive.complete"}
+    assert drill.result.verdict is Verdict.FAIL
+    assert drill.result.assurance is None
+    assert not drill.result.restored
+    assert by_id(drill)["amcheck"].message == "not run: archive.complete did not pass"
+    assert "restore" not in {phase.name for phase in drill.result.phases}
+
+
+def test_lost_files_fail_at_the_bijection_with_their_number(estate: Estate) -> None:
+    estate.back_up()
+    kept = estate.dump.parent / "filestore"
+    for path in sorted(path for path in kept.rglob("*") if path.is_file())[:3]:
+        path.unlink()
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") == {"filestore.bijection", "filestore.manifest"}
+    assert by_id(drill)["filestore.bijection"].observed["rowsWithoutFile"] == 3
+
+
+def test_folder_without_its_dump_fails_as_incomplete(estate: Estate) -> None:
+    estate.back_up()
+    estate.manifest = None
+    estate.dump.unlink()
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") == {"archive.complete"}
+    assert "db.dump is missing" in by_id(drill)["archive.complete"].message
+
+
+def test_zero_byte_dump_fails(estate: Estate) -> None:
+    estate.back_up()
+    estate.manifest = None
+    estate.dump.write_bytes(b"")
+    assert verdicts(valid(estate.drill()), "fail") == {"archive.complete"}
+
+
+def test_asset_without_any_backup_is_an_error_that_says_so(estate: Estate) -> None:
+    estate.backups.mkdir()
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert "there is no backup in" in by_id(drill)["archive.complete"].message
+
+
+def test_missing_backup_folder_is_an_error_that_names_it(estate: Estate) -> None:
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert str(estate.backups) in by_id(drill)["archive.complete"].message
+
+
+def test_no_isolation_is_accepted_by_name_only(estate: Estate) -> None:
+    estate.back_up()
+    estate.provider, estate.accept_none = "none", ()
+    drill = valid(estate.drill())
+    assert by_id(drill)["isolation"].verdict is Verdict.ERROR
+    assert "sandbox.acceptNone" in by_id(drill)["isolation"].message
+    assert not drill.result.restored, "nothing was restored without isolation"
+
+    estate.accept_none = ["erp"]
+    drill = valid(estate.drill())
+    assert by_id(drill)["isolation"].verdict is Verdict.SKIP
+    assert drill.result.verdict is Verdict.PASS
+
+
+def test_extension_that_the_sandbox_lacks_is_an_error_and_never_a_fail(estate: Estate) -> None:
+    estate.back_up()
+    data = estate.dump.read_bytes()
+    assert b"plpgsql" not in data
+    with psycopg.connect(estate.conninfo()) as connection:
+        connection.execute("CREATE EXTENSION citext")
+    shutil.rmtree(estate.backups)
+    estate.back_up(change=lambda dump: dump.write_bytes(dump.read_bytes().replace(b"citext", b"nosuch")))
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") == set()
+    assert drill.result.verdict is Verdict.ERROR
+    assert "sandbox server lacks extension nosuch" in by_id(drill)["restore.messages"].message
+
+
+def test_quota_that_cannot_hold_the_restore_is_an_error_before_it_begins(estate: Estate) -> None:
+    estate.back_up()
+    estate.quota = 1 << 20
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "fail") == set()
+    assert "sandbox.diskQuota" in by_id(drill)["restore.messages"].message
+
+
+def test_quota_used_up_on_the_way_is_an_error_and_never_a_fail(estate: Estate) -> None:
+    with psycopg.connect(estate.conninfo()) as connection:
+        # Small in the dump and large when restored, which no look at the archive can foresee.
+        connection.execute("CREATE TABLE factor AS SELECT 1::bigint AS n")
+        connection.execute(
+            "CREATE MATERIALIZED VIEW grows AS SELECT repeat(md5(s::text), 50) FROM factor, generate_series(1, n) s"
+        )
+        connection.execute("UPDATE factor SET n = 5000000")
+    estate.back_up()
+    estate.quota = 700 << 20
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "fail") == set()
+    assert "the disk quota of 0.68 GiB was used up" in by_id(drill)["identity"].message
+
+
+def test_passed_deadline_is_an_error_and_never_a_fail(estate: Estate) -> None:
+    estate.back_up()
+    drill = valid(estate.drill(deadline_s=0.0))
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "fail") == set()
+    assert "deadline of 0 s" in by_id(drill)["identity"].message
+
+
+def test_roles_of_the_source_are_made_in_the_sandbox(estate: Estate) -> None:
+    with psycopg.connect(estate.conninfo(), autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS drill_owner")
+        connection.execute("CREATE ROLE drill_owner")
+        connection.execute("CREATE TABLE owned (id integer PRIMARY KEY)")
+        connection.execute("ALTER TABLE owned OWNER TO drill_owner")
+    try:
+        estate.back_up()
+        drill = valid(estate.drill())
+        estate.manifest = None
+        without = valid(estate.drill(required=Assurance.SOUND, run_id="run-0002"))
+    finally:
+        with psycopg.connect(estate.conninfo(), autocommit=True) as connection:
+            connection.execute("DROP OWNED BY drill_owner")
+            connection.execute("DROP ROLE drill_owner")
+    assert drill.result.verdict is Verdict.PASS
+    assert by_id(drill)["restore.messages"].observed["rolesFrom"] == "manifest and archive"
+    assert without.result.verdict is Verdict.PASS
+    assert by_id(without)["restore.messages"].observed["rolesFrom"] == "archive"
