@@ -21,7 +21,9 @@ class Ran:
     stderr: str
 
 
-def guardian(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 280) -> Ran:
+def guardian(
+    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 280
+) -> Ran:
     """Run `guardian` with these arguments in a process of its own."""
     completed = subprocess.run(
         [sys.executable, "-m", "guardian", *arguments],
