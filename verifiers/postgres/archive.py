@@ -6,6 +6,7 @@ Memory is bounded by a few buffers, whatever the lengths and compression ratios 
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from dataclasses import dataclass, replace
@@ -27,12 +28,13 @@ from verifiers.postgres.archive_toc import (
 from verifiers.result import Assurance, Check, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 __all__ = ["Archive", "ArchiveError", "Entry", "Header", "Needs", "read_archive", "read_header", "verify_complete"]
 
 _BLOCK_DATA, _BLOCK_BLOBS = 1, 3
+_OID_RANGE = re.compile(r"(\d+)(?:\.\.(\d+))?")
 _PIECE = 1 << 20
 _COPY_END = b"\\.\n\n\n"  # what pg_dump writes after the last row of a COPY
 
@@ -79,6 +81,7 @@ def _read_all(path: Path, progress: _Progress) -> tuple[dict[str, int | str], st
     with open_archive(path) as reader:
         archive = read_contents(reader)
         missing = {entry.dump_id: entry for entry in archive.entries if entry.has_data}
+        objects = {entry.tag for entry in archive.entries if entry.desc == "BLOB"}
         compression = archive.header.compression
         raw_bytes = 0
         starts: dict[int, int] = {}
@@ -96,7 +99,7 @@ def _read_all(path: Path, progress: _Progress) -> tuple[dict[str, int | str], st
                 )
             starts[dump_id] = start
             try:
-                raw_bytes += _block(reader, kind, entry, compression, progress)
+                raw_bytes += _block(reader, kind, entry, objects, compression, progress)
             except ArchiveError as error:
                 raise ArchiveError(f"in the data of {entry.label}: {error}") from error
         if missing:
@@ -138,15 +141,27 @@ def second_contents(reader: Reader, archive: Archive, starts: Mapping[int, int])
         raise ArchiveError(f"there is something after the second table of contents, at byte {reader.position}")
 
 
-def _block(reader: Reader, kind: int, entry: Entry, compression: str, progress: _Progress) -> int:
+def _block(
+    reader: Reader, kind: int, entry: Entry, objects: Collection[str], compression: str, progress: _Progress
+) -> int:
     if kind == _BLOCK_DATA:
         return _stream(reader, compression, progress, _COPY_END if entry.has_copy else b"")
     if kind != _BLOCK_BLOBS:
         raise ArchiveError(f"unknown kind of data block {kind} before byte {reader.position}")
     size = 0
-    while reader.integer() != 0:  # the large object's oid
+    while oid := reader.integer() & 0xFFFFFFFF:  # written as a signed number
+        if not _belongs(oid, entry, objects):
+            raise ArchiveError(f"there is a large object {oid} before byte {reader.position} that nothing announces")
         size += _stream(reader, compression, progress, b"")
     return size
+
+
+def _belongs(oid: int, entry: Entry, objects: Collection[str]) -> bool:
+    """Whether a large object is one that the contents announce: by entries of its own, or by the range in the tag."""
+    span = _OID_RANGE.fullmatch(entry.tag)
+    if span is None:
+        return str(oid) in objects or not objects
+    return int(span[1]) <= oid <= int(span[2] or span[1])
 
 
 def _stream(reader: Reader, compression: str, progress: _Progress, ending: bytes) -> int:

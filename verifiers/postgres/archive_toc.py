@@ -115,9 +115,9 @@ class Reader:
     def integer(self) -> int:
         """Return a signed integer: one byte sign, then int_size bytes, least first."""
         data = self.take(1 + self.int_size)
-        if data[0] > 1:
-            raise ArchiveError(f"byte {self.position - len(data)} is no sign of a number ({data[0]}); damaged")
         value = int.from_bytes(data[1:], "little")
+        if data[0] > (value != 0):  # 0 or 1, and there is no minus zero
+            raise ArchiveError(f"byte {self.position - len(data)} is no sign of a number ({data[0]}); damaged")
         return -value if data[0] else value
 
     def string(self) -> str | None:
