@@ -154,6 +154,19 @@ def test_verdicts_do_not_depend_on_what_was_evaluated_before(engine: WasmEngine)
         }
 
 
+def test_instance_that_trapped_is_thrown_away_and_a_sound_one_is_kept(wasm: bytes) -> None:
+    module = PolicyModule(wasm, deadline_s=5)
+    [first] = module._idle
+    module.evaluate("guardian/dispatch/resource", b"{}")
+    assert module._idle == [first]
+    with pytest.raises(EvaluationError):
+        module.evaluate("guardian/dispatch/resource", b'{"controls":{"limits.wild":{}},"resource":{"wild":"abort"}}')
+    assert module._idle == []
+    module.evaluate("guardian/dispatch/resource", b"{}")
+    assert module._idle != [first]
+    module.close()
+
+
 def test_many_traps_do_not_add_up_in_memory(wasm: bytes) -> None:
     module = PolicyModule(wasm, deadline_s=5, memory_bytes=48 * MIB)
     before = _resident_kib()
