@@ -294,6 +294,15 @@ def test_21_key_in_another_role_signs_a_record(place: Place, key: PrivateKey) ->
     assert problems(place).keys() == {"record 6"}
 
 
+def test_21_approver_key_alone_signs_a_record(place: Place) -> None:
+    approver = keyring.KeyEntry.of(OTHER_KEY, role="approver", not_before=RECORD.not_before)
+    with place.open() as log:
+        log.append([key_event(make_keyring(2, RECORD, LOG, approver)), record("waiver", key=OTHER_KEY)])
+        payload = dsse.open_envelope(record("waiver")).payload
+        log.append([dsse.sign(payload, [RECORD_KEY, OTHER_KEY])])
+    assert problems(place) == {"record 7": "no record key signed it"}
+
+
 def test_22_dsse_confusion(place: Place) -> None:
     """A keyring or a pack index never passes for a record, nor a signature over one type for another."""
     good = json.loads(record())
