@@ -60,6 +60,7 @@ class Estate:
     assurance: Assurance | None = Assurance.EXACT
     accept_none: Sequence[str] = ("erp",)
     quota: int = 5 << 30
+    keep_logs: bool = False
     manifest: bytes | None = None
     told: list[str] = field(default_factory=list)
 
@@ -155,7 +156,7 @@ class Estate:
             required=required,
             manifest=self.manifest,
             key=KEY,
-            settings=SandboxSettings(self.provider, self.accept_none, self.quota, self.sandbox),
+            settings=SandboxSettings(self.provider, self.accept_none, self.quota, self.sandbox, self.keep_logs),
             progress=lambda phase, _done, _total: self.told.append(phase),
             deadline_s=deadline_s,
         )

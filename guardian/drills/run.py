@@ -268,7 +268,7 @@ class _Run:
     def _tear_down(self, workspace: Workspace, run_id: str) -> None:
         with self._phase("teardown"):
             if self.settings.keep_logs and (workspace.folder / "logs").is_dir():
-                kept = self.settings.folder / "logs"
+                kept = self.settings.folder / "kept_logs"  # no run id, so no sweep takes it for a run's folder
                 kept.mkdir(mode=0o700, exist_ok=True)
                 shutil.move(workspace.folder / "logs", kept / run_id)
             workspace.close()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
+import tempfile
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -15,14 +18,16 @@ from guardian.drills.checklist import CHECKS
 from guardian.model import Assurance
 from tests.drill_support import Estate, by_id, verdicts
 from verifiers.result import Verdict
+from verifiers.sandbox.options import ServerOptions
+from verifiers.sandbox.programs import all_programs, find_programs
+from verifiers.sandbox.server import SandboxServer
+from verifiers.sandbox.workspace import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from guardian.model import Drill
     from verifiers.sandbox.isolation import Provider
-    from verifiers.sandbox.server import SandboxServer
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def estate(
     made = Estate(postgres_server, str(database), tmp_path, sandbox_provider.name)
     made.fill()
     yield made
-    assert not made.sandbox.exists() or not list(made.sandbox.iterdir()), "a drill leaves nothing behind"
+    assert not list(made.sandbox.glob("*run*")), "a drill leaves nothing behind"
 
 
 def valid(drill: Drill) -> Drill:
@@ -237,3 +242,33 @@ def test_roles_of_the_source_are_made_in_the_sandbox(estate: Estate) -> None:
     assert by_id(drill)["restore.messages"].observed["rolesFrom"] == "manifest and archive"
     assert without.result.verdict is Verdict.PASS
     assert by_id(without)["restore.messages"].observed["rolesFrom"] == "archive"
+
+
+@pytest.mark.parametrize("major", [programs.major for programs in all_programs()])
+def test_backup_of_every_server_version_here_is_proved_exact(
+    major: int, sandbox_provider: Provider, tmp_path: Path
+) -> None:
+    programs = find_programs(major, exact=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="gt-") as folder,
+        SandboxServer(Path(folder), programs, sandbox_provider, ServerOptions(durable=True)) as server,
+    ):
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE erp TEMPLATE template0")
+        estate = Estate(server, "erp", tmp_path, sandbox_provider.name)
+        estate.fill()
+        estate.back_up()
+    drill = valid(estate.drill())
+    assert verdicts(drill, "fail") | verdicts(drill, "error") == set()
+    assert drill.result.assurance is Assurance.EXACT
+    assert drill.result.sandbox["postgresVersion"].startswith(str(major))
+
+
+def test_logs_are_kept_only_when_asked_for_and_no_sweep_takes_them(estate: Estate) -> None:
+    estate.back_up()
+    estate.keep_logs = True
+    valid(estate.drill())
+    assert sweep(estate.sandbox) == []
+    kept = estate.sandbox / "kept_logs/run-0001"
+    assert "pg_restore" in " ".join(path.name for path in kept.iterdir())
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
