@@ -44,12 +44,12 @@ def connect(conninfo: str, *, statement_timeout_s: float = 3600) -> psycopg.Conn
         conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, application_name="guardian"
     )
     try:
+        limit_statements(connection, statement_timeout_s)  # first: the database's own limit may be shorter
         for name, value in PINS.items():
             connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
         for name, value in _OPTIONAL_PINS.items():
             query = "SELECT pg_catalog.set_config(name, %s, false) FROM pg_catalog.pg_settings WHERE name = %s"
             connection.execute(query, (value, name))
-        limit_statements(connection, statement_timeout_s)
     except BaseException:
         connection.close()
         raise
