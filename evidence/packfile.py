@@ -110,7 +110,7 @@ class PackReader:
         while (found := self._member(at, total)) is not None:
             name, crc, size = found
             if listed and name <= listed[-1][0]:
-                raise BadMemberError(name, "is in the zip twice or out of order")
+                raise BadMemberError("(zip)", f"is not as Guardian writes it: {name} is in it twice or out of order")
             listed.append((name, crc, size, at))
             end = at + 30 + len(name) + size
             self._members[name] = (end - size, size)
@@ -137,7 +137,11 @@ class PackReader:
         name = raw.decode("ascii", "replace")
         refuse_name(name)
         if head + raw != _header(name, crc, size):
-            raise BadMemberError(name, "must be stored plainly in the zip, with the one header that a pack may have")
+            raise BadMemberError(
+                "(zip)",
+                f"is not as Guardian writes it: {name} must be stored plainly, with the one header that a pack may"
+                " have; ask for the pack as it was exported",
+            )
         if at + 30 + length + size > total:
             raise BadMemberError(name, "is cut short")
         return name, crc, size

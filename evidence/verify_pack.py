@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from evidence import dsse, judge, keyring, merkle, statement
 from evidence.entry import parse_entry
 from evidence.errors import EvidenceError
 from evidence.objects import SALT_BYTES
 from evidence.packfile import INDEX, BadMemberError, PackReader
+from evidence.repacked import RepackedMembers
 from evidence.report import MAX_PROBLEMS, Report
 from evidence.strict import Json, b64decode, canonical, parse_canonical
 
@@ -71,10 +72,18 @@ def verify_pack(path: Path, root: keyring.Root | None) -> Report:
             try:
                 members = PackReader(file)
             except BadMemberError as error:
-                return _report(_State([(error.member, error.message)]), root)
+                return _report(_State([*_blamed(file, root), (error.member, error.message)]), root)
             return verify_members(members, root)
     except OSError as error:
         raise EvidenceError(f"cannot read the pack {path}: {error.strerror}") from error
+
+
+def _blamed(file: BinaryIO, root: keyring.Root | None) -> tuple[tuple[str, str], ...]:
+    """Return which members of a refused zip are wrong in themselves, so that whoever rewrote it is told the place."""
+    try:
+        return verify_members(RepackedMembers(file), root).problems
+    except BadMemberError:
+        return ()
 
 
 def verify_members(members: Members, root: keyring.Root | None) -> Report:

@@ -156,6 +156,28 @@ def test_a_changed_byte_in_a_rightly_rewritten_zip_is_refused_by_both_verifiers(
             assert (blamed(report), member) == ({name}, name), at
 
 
+def test_a_changed_member_is_named_also_when_an_ordinary_zip_program_rewrote_the_pack(
+    members: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "pack.zip"
+
+    def rezipped(changed: dict[str, bytes], method: int) -> set[str]:
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name in reversed(changed):
+                archive.writestr(name, changed[name])
+        return blamed(verify_pack(path, ROOT))
+
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        assert rezipped(members, method) == {"(zip)"}
+        for name, data in members.items():
+            assert rezipped({**members, name: bytes([data[0] ^ 1]) + data[1:]}, method) == {name, "(zip)"}
+            assert rezipped({other: data for other, data in members.items() if other != name}, method) == {
+                name,
+                "(zip)",
+            }
+        assert rezipped({**members, "views/new.html": b"{}"}, method) == {"views/new.html", "(zip)"}
+
+
 def test_without_a_root_every_changed_member_is_refused_too(members: dict[str, bytes]) -> None:
     for name, data in members.items():
         for changed in (data[:-1], data + b"\n", data[:-1] + bytes([data[-1] ^ 1])):
