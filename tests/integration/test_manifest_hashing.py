@@ -107,7 +107,10 @@ def session(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
 def row_hashes(session: psycopg.Connection[Any], table: str, *, method: str = "record") -> tuple[Any, ...]:
     """Return (count, sum of hashes) of a table by the product's own SQL."""
     [(oid,)] = session.execute("SELECT %s::regclass::oid::int8", (table,)).fetchall()
-    columns = [Column(*row[:4], (row[4], row[5])) for _, *row in session.execute(COLUMNS, ([oid],))]
+    columns = [
+        Column(name, type_oid, deterministic, by_function, (schema, function))
+        for _, name, type_oid, deterministic, by_function, schema, function in session.execute(COLUMNS, ([oid],))
+    ]
     return tuple(session.execute(query(Piece("public", table, columns), method=method, residue=None)).fetchone() or ())
 
 
