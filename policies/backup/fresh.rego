@@ -84,10 +84,15 @@ verdict(asset) := outcome.fail(asset.id, message, "a backup job", null) if {
 	])
 } else := outcome.unknown(asset.id)
 
-of(asset) := [backup |
+# By asset, so that many assets with many backups cost no more than their number.
+backups_of[name] contains backup if {
 	some backup in input.resources["backup.Backup"]
-	backup.attributes.asset == asset.attributes.name
-]
+	name := backup.attributes.asset
+}
+
+of(asset) := found if {
+	found := backups_of[asset.attributes.name]
+} else := set()
 
 newest(asset) := min([age |
 	some backup in of(asset)
@@ -121,12 +126,17 @@ undated(asset) := [backup |
 
 broken(asset) := [backup | some backup in of(asset); backup.attributes.complete == false]
 
-uncounted(asset) := sprintf(" (not counted: %d of unknown completeness, %d incomplete, %d of unknown time)", [
-	count(uncertain(asset)),
-	count(broken(asset)),
-	count(undated(asset)),
-]) if {
-	(count(uncertain(asset)) + count(broken(asset))) + count(undated(asset)) > 0
+# What is there and does not count, so that nobody who sees a file wonders.
+uncounted(asset) := sprintf(" (not counted: %s)", [concat(", ", parts)]) if {
+	parts := [sprintf("%d %s", [number, label]) |
+		some [number, label] in [
+			[count(uncertain(asset)), "of unknown completeness"],
+			[count(broken(asset)), "incomplete"],
+			[count(undated(asset)), "of unknown time"],
+		]
+		number > 0
+	]
+	count(parts) > 0
 } else := ""
 
 expected(asset) := {"maxAgeSeconds": limit(asset)}

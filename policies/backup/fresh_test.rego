@@ -62,7 +62,7 @@ test_asset_without_a_job_fails_and_says_so if {
 test_incomplete_and_unknown_backups_do_not_count if {
 	some finding in found(asset({}), [backup(10, false), backup(20, null), backup(4000, true)])
 	finding.verdict == "fail"
-	contains(finding.message, "1 of unknown completeness, 1 incomplete, 0 of unknown time")
+	contains(finding.message, "(not counted: 1 of unknown completeness, 1 incomplete)")
 }
 
 test_complete_backup_of_unknown_time_does_not_count if {

@@ -10,8 +10,6 @@ import future.keywords.not
 # How far ahead of this machine's clock a time may be before it is called wrong.
 clock_skew_seconds := 300
 
-of(drills, asset) := [drill | some drill in drills; drill.attributes.asset == asset.attributes.name]
-
 # A drill that cannot be placed on an asset and in time may be the newest of any asset.
 misplaced(drills) := [drill | some drill in drills; not placed(drill)]
 
@@ -22,9 +20,8 @@ placed(drill) if {
 }
 
 # newest(drills) is undefined when there are none. Of two of one second, the one logged later counts.
-newest(drills) := drills[order[0][2]] if {
-	order := sort([[drill.attributes.ageSeconds, 0 - drill.attributes.logIndex, index] | some index, drill in drills])
-	count(order) > 0
+newest(drills) := order[0][2] if {
+	order := sort([[drill.attributes.ageSeconds, 0 - drill.attributes.logIndex, drill] | some drill in drills])
 }
 
 rank := {"restored": 0, "sound": 1, "exact": 2}
