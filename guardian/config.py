@@ -230,6 +230,8 @@ def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> li
         message = _open_to_others(secret) if at in keys else None
         if message is None and check_secrets:
             message = _missing(secret)
+            if message is not None and at in keys:
+                message += "; `guardian init` makes the keys of a new environment"
         if message is not None:
             problems.append(Problem(tree.line(at), at, message))
     return problems

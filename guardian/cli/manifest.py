@@ -41,7 +41,7 @@ def manifest(
         raise UsageError("--backup needs a command after `--`; see `guardian manifest --help`")
     if command and not backup:
         raise UsageError("a command was given without --backup; write: guardian manifest ASSET --backup -- CMD...")
-    settings = config.load(config_file)
+    settings = config.load(config_file, check_secrets=True)
     with terminal.steps() as progress:
         captured = usecase.manifest(settings, asset, command or [], job_name=job, progress=progress)
     if output is Format.JSON:

@@ -31,7 +31,7 @@ def scan(
     """Collect the environment's state, judge it by every control, and sign the result into the log."""
     if fail_on is Mode.OFF:
         raise UsageError("--fail-on takes audit, warn or deny: controls in mode off are not evaluated")
-    settings = config.load(config_file)
+    settings = config.load(config_file, check_secrets=True)
     with terminal.steps() as progress:
         done = usecase.scan(settings, snapshot_file=snapshot_file, progress=progress)
     if output is Format.JSON:
@@ -58,7 +58,7 @@ def snapshot(
     ] = None,
 ) -> None:
     """Collect only: write the snapshot as JSON Lines. Nothing is judged or recorded."""
-    settings = config.load(config_file)
+    settings = config.load(config_file, check_secrets=True)
     taken = usecase.take_snapshot(settings)
     if target is None:
         sys.stdout.buffer.write(taken.data)

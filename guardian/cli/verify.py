@@ -43,7 +43,8 @@ def print_report(name: str, report: Report, output: Format) -> None:
     if report.problems:
         terminal.error(f"{name} does not verify: {len(report.problems)} problem(s); do not rely on it")
         sys.exit(code)
-    terminal.say(f"{name} verifies: {report.records} records of log {report.origin}, tree size {report.size}")
+    outcome = "agrees with its own keys" if report.self_asserted else "verifies"
+    terminal.say(f"{name} {outcome}: {report.records} records of log {report.origin}, tree size {report.size}")
     terminal.say(report.independence)
     if report.self_asserted:
         terminal.error(

@@ -138,7 +138,8 @@ def _errors(snapshot: Snapshot, stated: Iterable[Resource]) -> dict[str, dict[st
     errors: dict[str, dict[str, str]] = {}
     for resource in stated:
         kind = resource.attributes.get("kind") or resource.id.rsplit("/", 1)[-1]
-        errors.setdefault(str(kind), {})[resource.id] = str(resource.attributes.get("reason") or "no reason given")
+        told = [str(resource.attributes[name]) for name in ("reason", "detail") if resource.attributes.get(name)]
+        errors.setdefault(str(kind), {})[resource.id] = ": ".join(told) or "no reason given"
     for status in snapshot.collectors:
         if status.status == "failed":
             for kind in status.kinds:

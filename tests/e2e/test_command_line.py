@@ -74,6 +74,19 @@ def test_environment_without_keys_is_told_to_init(tmp_path: Path) -> None:
     assert guardian("scan", "--config", str(path)).code == 0
 
 
+def test_missing_secret_is_one_message_with_its_line_and_exits_2(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    path = tmp_path / "guardian.yaml"
+    path.write_text(
+        path.read_text().replace("collectors: []", 'collectors: [{name: db, type: postgres, dsn: "env:NO_SUCH_DSN"}]')
+    )
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "NO_SUCH_DSN" in text)
+    result = guardian("scan", "--config", str(path))
+    assert result.code == 2
+    assert f"guardian.yaml:{line}: " in result.stderr
+    assert "NO_SUCH_DSN is not set" in result.stderr
+
+
 def test_policy_show_gives_remediation_and_the_nearest_name() -> None:
     shown = guardian("policy", "show", "postgres.superusers", "--format", "json")
     assert json.loads(shown.stdout)["remediation"]
