@@ -151,7 +151,7 @@ def test_kind_that_could_not_be_read_is_an_error_on_its_collection_error(judge: 
     identity = "error:postgres/erp-db/postgres.Server"
     entry = finding(evaluation, "postgres.durability", identity)
     assert entry.verdict is Verdict.ERROR
-    assert entry.message == "postgres.Server could not be read: connection refused"
+    assert entry.message == "postgres.Server could not be read: connection refused: port 5432"
     assert identity in verdicts(evaluation, "service.declared")
     assert identity not in verdicts(evaluation, "postgres.superusers")
     assert summary(evaluation, "postgres.durability").counts[Verdict.ERROR] == 1

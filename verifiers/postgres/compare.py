@@ -114,7 +114,8 @@ def _hashes(expected: PostgresManifest, observed: PostgresManifest) -> Check:
     )
     if differing:
         found = {"tables": len(observed.tables), "differing": len(differing), "differingTables": differing[:SHOWN]}
-        message = f"The content of {len(differing)} of {len(expected.tables)} tables is not that of the source: {_named(differing)}."
+        share = f"{len(differing)} of {len(expected.tables)} tables"
+        message = f"The content of {share} is not that of the source: {_named(differing)}."
         return _check("content.hashes", Verdict.FAIL, wanted, found, message)
     if reason:
         return _check("content.hashes", Verdict.ERROR, wanted, None, f"The contents could not be compared: {reason}.")
