@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -97,8 +98,19 @@ class Running:
     def kill(self) -> None:
         """Kill it and everything it started, and wait until it is gone. Does nothing if it is."""
         if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            # What isolates the program dies first and takes the program along a moment later; wait for that too. A
+            # handle is used only if its number was still a descendant's after it was opened.
+            with contextlib.ExitStack() as handles:
+                opened = {pid: handle for pid in descendants(self.pid) if (handle := _handle(pid, handles)) is not None}
+                below = set(descendants(self.pid))
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                for handle in (handle for pid, handle in opened.items() if pid in below):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    ended = select.poll()
+                    ended.register(handle, select.POLLIN)
+                    ended.poll(_KILL_PATIENCE_S * 1000)
         self._process.wait(_KILL_PATIENCE_S)
 
     def signal_program(self, number: int, name: str) -> bool:
@@ -223,6 +235,15 @@ def _works_in(pid: int, identities: set[tuple[int, int]]) -> bool:
 
 def _processes() -> list[int]:
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _handle(pid: int, stack: contextlib.ExitStack) -> int | None:
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    stack.callback(os.close, handle)
+    return handle
 
 
 def _comm(pid: int) -> str:
