@@ -81,27 +81,32 @@ class Pack:
             infos, end = self.zip.infolist(), 0
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise Refused("(zip)", f"is not a zip: {error}") from error
+        directory = b""
         with path.open("rb") as file:
             for info in infos:
                 name, size = info.filename, info.file_size
                 need(MEMBER.fullmatch(name), name, "no member of a pack may have this name")
-                header = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0x21, info.CRC, size, size, len(name), 0)
-                file.seek(end)
-                plain = file.read(30 + len(name)) == header + name.encode() and info.header_offset == end
-                plain = plain and not (info.compress_type or info.flag_bits or info.extra or info.comment)
-                need(
-                    plain and info.compress_size == size, name, "must be stored plainly, right after the member before"
-                )
-                end += 30 + len(name) + size
+                named = (info.CRC, size, size, len(name))
+                header = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0x21, *named, 0) + name.encode()
+                need(info.compress_size == size, name, "must be stored plainly")
+                need(file.read(len(header)) == header, name, "must be stored plainly, right after the member before")
+                directory += struct.pack("<4s6H3LH", b"PK\1\2", 0x314, 20, 0, 0, 0, 0x21, *named)
+                directory += struct.pack("<4H2L", 0, 0, 0, 0, 0o100644 << 16, end) + name.encode()
+                end = file.seek(size, 1)
+            rest = file.read()
         self.names = {info.filename: info.file_size for info in infos}
         need(
             list(self.names) == sorted(self.names) and len(infos) == len(self.names),
             "(zip)",
             "has members out of order",
         )
-        total = end + sum(46 + len(name) for name in self.names) + 22 + (76 if len(infos) >= 0xFFFF else 0)
-        exact = self.zip.start_dir == end and path.stat().st_size == total and not self.zip.comment
-        need(exact, "(zip)", "holds bytes that belong to no member")
+        many, count, length = b"", len(infos), len(directory)
+        if count >= 0xFFFF:
+            many = b"PK\6\6" + struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, count, count, length, end)
+            many += b"PK\6\7" + struct.pack("<LQL", 0, end + length, 1)
+            count = 0xFFFF
+        finish = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, length, end, 0)
+        need(rest == directory + many + finish, "(zip)", "holds bytes that belong to no member")
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes."""

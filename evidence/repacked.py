@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from evidence.packfile import MAX_READ, BadMemberError, refuse_name
@@ -64,5 +65,13 @@ class RepackedMembers:
             with self._zip.open(self._infos[name]) as member:
                 while piece := member.read(_PIECE):
                     yield piece
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            OSError,
+            ValueError,
+        ) as error:
             raise BadMemberError(name, f"is damaged in the zip: {error}") from error

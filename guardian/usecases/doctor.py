@@ -8,8 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verifiers.sandbox.workspace import leftovers
-
 from evidence.errors import EvidenceError
 from guardian.errors import GuardianError
 from guardian.policy import bundle as bundles
@@ -20,6 +18,7 @@ from guardian.usecases.verify import verify_live
 from verifiers.errors import VerifierError
 from verifiers.result import Verdict
 from verifiers.sandbox import isolation, programs
+from verifiers.sandbox.workspace import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

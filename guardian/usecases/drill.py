@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
-from verifiers.sandbox.workspace import sweep
 
 from evidence.statement import new_record_id
 from guardian.drills.catalogue import choose, required_assurance
@@ -16,14 +15,14 @@ from guardian.errors import UsageError
 from guardian.records import killed_drill, restore_drill
 from guardian.redact import parse_key
 from guardian.usecases.ledger import Appended, Ledger, new_run
+from verifiers.sandbox.workspace import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from verifiers.sandbox.workspace import Leftover
-
     from guardian.model import Drill
     from guardian.settings import Settings
+    from verifiers.sandbox.workspace import Leftover
 
 log_events = structlog.get_logger()
 

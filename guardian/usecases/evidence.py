@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evidence.verify import VerifiedRecord
-
     from guardian.settings import Settings
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from evidence.pack import write_pack
 
 from evidence import keyring
+from evidence.pack import write_pack
 from guardian.errors import UsageError
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.report import render_report
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evidence.verify import VerifiedRecord
-
     from guardian.settings import Settings
 
 

@@ -9,12 +9,13 @@ import shutil
 import sqlite3
 import struct
 import zipfile
+import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evidence import checkpoint, dsse, entry, keyring, merkle, pack_verify, statement
+from evidence import checkpoint, dsse, entry, keyring, merkle, pack_verify, packfile, statement
 from evidence.errors import EvidenceError, InvalidEvidenceError, LogRolledBackError
 from evidence.packfile import INDEX
 from evidence.verify import verified_records, verify_log, verify_pack
@@ -438,6 +439,17 @@ def test_29_checkpoint_of_a_shorter_log_in_a_pack(place: Place, tmp_path: Path) 
     assert refused_by_both(tmp_path / "x.zip", shorter) == {"records/5.dsse.json"}
 
 
+def test_29_members_that_no_record_accounts_for(place: Place, tmp_path: Path) -> None:
+    """Even under a fresh index, a pack holds no attachment, keyring or checkpoint beside its own."""
+    members = members_of(export(place, tmp_path / "pack.zip"))
+    name = "attachments/" + hashlib.sha256(b"planted").hexdigest()
+    assert refused_by_both(tmp_path / "x.zip", resealed({**members, name: b"planted"})) == {name}
+    name = "keyring/2.dsse.json"
+    assert refused_by_both(tmp_path / "x.zip", resealed({**members, name: make_keyring(2)})) == {name}
+    other = members["checkpoint"].decode().replace("6", "7")
+    assert refused_by_both(tmp_path / "x.zip", resealed(members, checkpoint=other)) == {"checkpoint"}
+
+
 def test_31_zip_slip(place: Place, tmp_path: Path) -> None:
     path = export(place, tmp_path / "pack.zip")
     for name in ("../../evil", "/etc/cron.d/evil", "views/../../evil", "views/C:\\evil"):
@@ -463,6 +475,15 @@ def test_31_zip_bomb(place: Place, tmp_path: Path) -> None:
         pack_verify.verify(path, ROOT.to_json())
 
 
+def zip_in_order(members: list[tuple[str, bytes]]) -> bytes:
+    """Return a zip as a pack's, but with the members in this order."""
+    written, listed = b"", []
+    for name, data in members:
+        listed.append((name, zlib.crc32(data), len(data), len(written)))
+        written += packfile._header(name, zlib.crc32(data), len(data)) + data
+    return written + packfile._directory(listed, len(written))
+
+
 def test_31_size_that_lies_and_member_listed_twice(place: Place, tmp_path: Path) -> None:
     members = members_of(export(place, tmp_path / "pack.zip"))
     file = io.BytesIO()
@@ -474,6 +495,11 @@ def test_31_size_that_lies_and_member_listed_twice(place: Place, tmp_path: Path)
     path = tmp_path / "x.zip"
     path.write_bytes(file.getvalue())
     assert not verify_pack(path, ROOT).ok
+    twice = [*sorted(members.items()), ("verify.py", b"print('verified')")]
+    path.write_bytes(zip_in_order(sorted(twice)))
+    assert "verify.py is in it twice" in str(verify_pack(path, ROOT).problems)
+    path.write_bytes(zip_in_order(sorted(members.items(), reverse=True)))
+    assert "out of order" in str(verify_pack(path, ROOT).problems)
     data = bytearray(export(place, tmp_path / "pack.zip").read_bytes())
     data[22:26] = struct.pack("<L", 0xFFFFFFF0)  # the first member claims 4 GiB
     data[18:22] = data[22:26]
@@ -508,6 +534,18 @@ def test_33_keyring_left_out_of_a_pack(place: Place, tmp_path: Path) -> None:
     members = members_of(export(place, tmp_path / "pack.zip"))
     del members["keyring/2.dsse.json"]
     assert refused_by_both(tmp_path / "x.zip", resealed(members)) == {"records/6.dsse.json"}
+
+
+def test_33_keyring_signed_by_too_few_roots(tmp_path: Path) -> None:
+    """A pack whose keyring says two of two roots, signed by one, does not vouch for itself either."""
+    place = sqlite_place(tmp_path)
+    weak = make_keyring(threshold=2, root_keys=[ROOT_KEY], roots=[ROOT_KEY.public, OTHER_KEY.public])
+    with place.open() as log:
+        log.append([key_event(weak), record()])
+    path = export(place, tmp_path / "pack.zip")
+    assert blamed(verify_pack(path, None)) == {"keyring/1.dsse.json"}
+    with pytest.raises(pack_verify.Refused, match="too few"):
+        pack_verify.verify(path, None)
 
 
 def test_33_keyring_of_another_log_of_the_same_roots(place: Place) -> None:

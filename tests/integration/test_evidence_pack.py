@@ -215,6 +215,27 @@ def test_every_byte_of_the_zip_between_members_is_refused(packed: Path, tmp_path
         assert not verify_pack(path, ROOT).ok, at
 
 
+def test_two_thousand_damaged_zips_are_refused_and_crash_no_verifier(
+    packed: Path, members: dict[str, bytes], tmp_path: Path
+) -> None:
+    rng = random.Random(31)
+    path, packedtight = tmp_path / "x.zip", tmp_path / "tight.zip"
+    with zipfile.ZipFile(packedtight, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    for whole in (packed.read_bytes(), packedtight.read_bytes()):
+        directory = whole.index(b"PK\1\2")
+        for _ in range(1000):
+            data = bytearray(whole)
+            for _ in range(rng.randint(1, 3)):
+                at = rng.randrange(rng.choice([0, directory]), len(data))
+                data[at] = (data[at] + rng.choice([1, 128, rng.randrange(1, 256)])) % 256
+            path.write_bytes(data if rng.random() < 0.9 else data[: rng.randrange(len(data))])
+            report, member = judged(path)
+            assert not report.ok
+            assert member is not None
+
+
 @pytest.mark.parametrize("extra", [b"x", b"\0" * 100], ids=["one byte", "many bytes"])
 def test_bytes_before_or_after_the_zip_are_refused(packed: Path, tmp_path: Path, extra: bytes) -> None:
     for data in (

@@ -53,10 +53,10 @@ def walk(root: Path, *, spare: frozenset[str] = frozenset()) -> Iterator[Folder]
             relative = os.path.relpath(path, root)
             relative = "" if relative == "." else relative
             folders.sort()
-            if not relative:
-                folders[:] = [name for name in folders if name not in spare]
             for name in folders:  # fwalk lists a link to a folder as a folder, and then does not enter it
                 _refuse_special(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode, f"{relative}/{name}")
+            if not relative:
+                folders[:] = [name for name in folders if name not in spare]
             sizes = {}
             for name in sorted(files):
                 status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
