@@ -93,7 +93,7 @@ class Pack:
                 directory += struct.pack("<4s6H3LH", b"PK\1\2", 0x314, 20, 0, 0, 0, 0x21, *named)
                 directory += struct.pack("<4H2L", 0, 0, 0, 0, 0o100644 << 16, end) + name.encode()
                 end = file.seek(size, 1)
-            rest = file.read()
+            rest = file.read(len(directory) + 1000)  # all of it, unless there are bytes too many
         self.names = {info.filename: info.file_size for info in infos}
         need(
             list(self.names) == sorted(self.names) and len(infos) == len(self.names),

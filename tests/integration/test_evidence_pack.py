@@ -226,11 +226,11 @@ def test_two_thousand_damaged_zips_are_refused_and_crash_no_verifier(
     for whole in (packed.read_bytes(), packedtight.read_bytes()):
         directory = whole.index(b"PK\1\2")
         for _ in range(1000):
-            data = bytearray(whole)
+            damaged = bytearray(whole)
             for _ in range(rng.randint(1, 3)):
-                at = rng.randrange(rng.choice([0, directory]), len(data))
-                data[at] = (data[at] + rng.choice([1, 128, rng.randrange(1, 256)])) % 256
-            path.write_bytes(data if rng.random() < 0.9 else data[: rng.randrange(len(data))])
+                at = rng.randrange(rng.choice([0, directory]), len(damaged))
+                damaged[at] = (damaged[at] + rng.choice([1, 128, rng.randrange(1, 256)])) % 256
+            path.write_bytes(damaged if rng.random() < 0.9 else damaged[: rng.randrange(len(damaged))])
             report, member = judged(path)
             assert not report.ok
             assert member is not None
