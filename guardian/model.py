@@ -100,6 +100,10 @@ class Recovery:
         """Sum of what is declared, in seconds."""
         return sum(part or 0 for part in (self.detect_s, self.decide_s, self.redirect_s))
 
+    def to_json(self) -> dict[str, int | None]:
+        """Return the member `recovery` of a service's or an asset's attributes."""
+        return {"detectSeconds": self.detect_s, "decideSeconds": self.decide_s, "redirectSeconds": self.redirect_s}
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -136,6 +140,22 @@ class Service:
     depends_on: Sequence[str] | None = None
     match: Sequence[Match] = ()
     assets: Sequence[Asset] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the attributes of a `guardian.Service`; what is not declared is null."""
+        return {
+            "name": self.name,
+            "owner": self.owner,
+            "escalation": self.escalation,
+            "tier": self.tier,
+            "tenancy": self.tenancy,
+            "dataClass": self.data_class,
+            "rtoSeconds": self.rto_s,
+            "rpoSeconds": self.rpo_s,
+            "recovery": self.recovery.to_json(),
+            "dependsOn": None if self.depends_on is None else list(self.depends_on),
+            "assets": [asset.name for asset in self.assets],
+        }
 
 
 @dataclass(frozen=True, slots=True)

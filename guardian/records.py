@@ -153,13 +153,13 @@ def restore_drill(run: Run, context: Context, drill: Drill, manifest_record: str
     return _statement("restore-drill", [_backup_subject(drill)], predicate, run, context, ())
 
 
-def killed_drill(run: Run, context: Context, *, asset: str | None, service: str | None) -> bytes:
-    """Return the statement of a drill that died: nothing was proved, and the log says so."""
+def unfinished_drill(run: Run, context: Context, *, asset: str | None, service: str | None, reason: str) -> bytes:
+    """Return the statement of a drill that was killed or stopped: nothing was proved, and the log says so."""
     predicate: dict[str, Any] = {
         "asset": asset,
         "service": service,
         "result": "ERROR",
-        "reason": "killed: the process of this drill ended before the drill did",
+        "reason": reason,
         "checks": [],
         "assurance": None,
         "measurements": {},

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from guardian.model import Asset, Recovery, Service
+    from guardian.model import Asset, Service
 
 
 class Declared:
@@ -28,27 +28,10 @@ class Declared:
     def collect(self, now: datetime) -> Iterator[Observed]:  # noqa: ARG002 -- nothing declared has an age
         """Yield every service, each followed by its assets."""
         for service in self._services:
-            yield Observed("guardian.Service", f"{self.name}/service/{service.name}", service_attributes(service))
+            yield Observed("guardian.Service", f"{self.name}/service/{service.name}", service.to_json())
             for asset in service.assets:
                 key = f"{self.name}/asset/{asset.name}"
                 yield Observed("guardian.Asset", key, _asset(asset, service), asset=asset.name)
-
-
-def service_attributes(service: Service) -> dict[str, Any]:
-    """Return the attributes of a guardian.Service; what is not declared is null."""
-    return {
-        "name": service.name,
-        "owner": service.owner,
-        "escalation": service.escalation,
-        "tier": service.tier,
-        "tenancy": service.tenancy,
-        "dataClass": service.data_class,
-        "rtoSeconds": service.rto_s,
-        "rpoSeconds": service.rpo_s,
-        "recovery": _recovery(service.recovery),
-        "dependsOn": None if service.depends_on is None else list(service.depends_on),
-        "assets": [asset.name for asset in service.assets],
-    }
 
 
 def _asset(asset: Asset, service: Service) -> dict[str, Any]:
@@ -59,16 +42,8 @@ def _asset(asset: Asset, service: Service) -> dict[str, Any]:
         "assurance": asset.assurance,
         "rtoSeconds": service.rto_s,
         "rpoSeconds": service.rpo_s,
-        "recovery": _recovery(service.recovery),
+        "recovery": service.recovery.to_json(),
         "database": asset.source.database,
         "filestore": asset.source.filestore is not None,
         "backups": [{"name": job.name, "format": job.format, "everySeconds": job.every_s} for job in asset.backups],
-    }
-
-
-def _recovery(recovery: Recovery) -> dict[str, int | None]:
-    return {
-        "detectSeconds": recovery.detect_s,
-        "decideSeconds": recovery.decide_s,
-        "redirectSeconds": recovery.redirect_s,
     }

@@ -19,7 +19,7 @@ from guardian.policy.verdicts import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from guardian.model import Resource, Service, Snapshot
+    from guardian.model import Resource, Snapshot
     from guardian.policy.engine import Engine
     from guardian.policy.metadata import Catalogue, Control, Resolved
     from guardian.settings import Settings
@@ -85,7 +85,7 @@ class _View:
                 "now": snapshot.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "environment": snapshot.environment,
             },
-            services=services_json(settings.services),
+            services={service.name: service.to_json() for service in settings.services},
             policy={
                 (control.id, tier): catalogue.resolve(control, tier, snapshot.environment, settings)
                 for control in catalogue.controls.values()
@@ -218,27 +218,3 @@ def _summary(view: _View, control: Control, results: Mapping[str, Outcome]) -> C
         scope=scope,
         reason=reason or "",
     )
-
-
-def services_json(services: Iterable[Service]) -> dict[str, Any]:
-    """Return declared services by name in the attributes of guardian.Service."""
-    return {
-        service.name: {
-            "name": service.name,
-            "owner": service.owner,
-            "escalation": service.escalation,
-            "tier": service.tier,
-            "tenancy": service.tenancy,
-            "dataClass": service.data_class,
-            "rtoSeconds": service.rto_s,
-            "rpoSeconds": service.rpo_s,
-            "recovery": {
-                "detectSeconds": service.recovery.detect_s,
-                "decideSeconds": service.recovery.decide_s,
-                "redirectSeconds": service.recovery.redirect_s,
-            },
-            "dependsOn": None if service.depends_on is None else list(service.depends_on),
-            "assets": [asset.name for asset in service.assets],
-        }
-        for service in services
-    }

@@ -1,7 +1,7 @@
 """The whole loop on embedded defaults: a live server, real backups (three damaged), drills, judgement, evidence.
 
 Invariant: the demo succeeds only if every planted outcome occurred and nothing else failed. What is planted is data
-(`PLANTS`), so a test can put a good backup in a bad one's place and see the demo fail.
+(`demo_plants`), so a test can put a good backup in a bad one's place and see the demo fail.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from guardian import config
 from guardian.errors import FailedError, UsageError
-from guardian.model import Assurance, Verdict
+from guardian.model import Verdict
 from guardian.usecases import demo_estate as estate
-from guardian.usecases import demo_faults as faults
 from guardian.usecases.demo_outcomes import Outcome, judge
+from guardian.usecases.demo_plants import PLANTS, Plant
 from guardian.usecases.demo_writer import Writer
 from guardian.usecases.drill import DrillOutcome, drill_assets
 from guardian.usecases.export import export
@@ -42,61 +42,6 @@ if TYPE_CHECKING:
 
 MARKER = ".guardian-demo"
 _MARKER_TEXT = "Made by `guardian demo`, which replaces this folder when it runs again.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Plant:
-    """One asset of the demo and what is done to its backup.
-
-    options: for the wrapped backup command. after: done to the finished backup folder. expected: the checks that must
-    fail; empty for the good one. also: checks that may fail as well, since the same damage shows there.
-    """
-
-    asset: str
-    database: str
-    what: str
-    options: Sequence[str] = ()
-    after: Callable[[Path], object] | None = None
-    expected: frozenset[str] = frozenset()
-    also: frozenset[str] = frozenset()
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict that must come out."""
-        return Verdict.FAIL if self.expected else Verdict.PASS
-
-    @property
-    def assurance(self) -> Assurance | None:
-        """The assurance that must come out of a good backup; None where any is right."""
-        return None if self.expected else Assurance.EXACT
-
-
-PLANTS = (
-    Plant("erp-good", "erp_good", "nothing"),
-    Plant(
-        "erp-digit",
-        "erp_digit",
-        "one digit of one row changed while the backup was written",
-        options=("--alter-digit",),
-        expected=frozenset({"content.hashes"}),
-    ),
-    Plant(
-        "erp-files",
-        "erp_files",
-        f"{faults.LOST_FILES} files of the filestore lost",
-        after=faults.lose_files,
-        expected=frozenset({"filestore.bijection"}),
-        also=frozenset({"filestore.manifest"}),
-    ),
-    Plant(
-        "erp-truncated",
-        "erp_truncated",
-        "the archive cut short",
-        after=faults.truncate_archive,
-        expected=frozenset({"archive.complete"}),
-        also=frozenset({"backup.digest"}),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)

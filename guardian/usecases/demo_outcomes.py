@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from guardian.model import Evaluation
-    from guardian.usecases.demo import Plant
+    from guardian.usecases.demo_plants import Plant
     from guardian.usecases.drill import DrillOutcome
 
 

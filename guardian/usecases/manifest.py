@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from guardian.errors import FailedError, UsageError
 from guardian.records import source_manifest
-from guardian.usecases.drill import redaction_key
+from guardian.redact import parse_key
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers import filestore
 from verifiers.manifest import Manifest
@@ -78,7 +78,7 @@ def manifest(
         before = _backup_ids(asset, job) if job else set()
         with exported_snapshot(conninfo) as snapshot, ThreadPoolExecutor(1) as pool:
             progress("hashing the source" + (" while the backup runs" if command else ""))
-            content = pool.submit(capture, conninfo, snapshot=snapshot, key=redaction_key(settings))
+            content = pool.submit(capture, conninfo, snapshot=snapshot, key=parse_key(settings.keys.redaction))
             if job:
                 _run_backup(command, conninfo, snapshot_id=snapshot.id, folder=Path(job.path))
             postgres = content.result()

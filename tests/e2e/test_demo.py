@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from guardian.usecases.demo import PLANTS, Plant, demo
+from guardian.usecases.demo import demo
+from guardian.usecases.demo_plants import PLANTS, Plant
 from tests.support import guardian
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from guardian.usecases.demo import PLANTS, demo
+from guardian.usecases.demo import demo
+from guardian.usecases.demo_plants import PLANTS
 from tests.support import guardian
 
 
@@ -55,8 +56,10 @@ def test_terminated_drill_tears_its_sandbox_down(environment: Path) -> None:
     )
     _wait_for_server(sandboxes, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) != 0
+    assert process.wait(60) == 128 + signal.SIGTERM
     assert not list(sandboxes.iterdir())
+    rows = json.loads(guardian("evidence", "list", "--config", str(environment), "--format", "json").stdout)["records"]
+    assert (rows[-1]["kind"], rows[-1]["result"]) == ("restore-drill", "ERROR")
 
 
 def _wait_for_server(sandboxes: Path, process: subprocess.Popen[bytes]) -> None:

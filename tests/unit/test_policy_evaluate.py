@@ -13,7 +13,7 @@ import pytest
 from guardian.errors import ConfigError
 from guardian.model import Mode, Tier, Verdict
 from guardian.policy.engine import Judgement
-from guardian.policy.evaluate import evaluate, services_json
+from guardian.policy.evaluate import evaluate
 from guardian.policy.metadata import Catalogue
 from guardian.schemas import __name__ as schemas_package
 from guardian.settings import ControlSettings
@@ -378,8 +378,8 @@ def test_services_are_given_in_the_attributes_of_their_resources() -> None:
     from guardian.model import Recovery, Service
 
     declared = Service("erp-plant1", owner="ops", tier=Tier.LOW, rto_s=60, recovery=Recovery(1, 2, None), depends_on=())
-    given = services_json([declared])["erp-plant1"]
+    given = declared.to_json()
     assert set(given) == set(make.service().attributes)
     assert given["recovery"] == {"detectSeconds": 1, "decideSeconds": 2, "redirectSeconds": None}
     assert given["dependsOn"] == []
-    assert services_json([Service("x")])["x"]["dependsOn"] is None
+    assert Service("x").to_json()["dependsOn"] is None
