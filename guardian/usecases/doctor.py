@@ -64,7 +64,7 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
         return items
     items.append(Item("configuration", State.OK, f"{settings.path}: environment {settings.environment}"))
     progress("verifying the log")
-    items.extend(_log(settings))
+    items.extend(_log(settings, fix=fix))
     items.extend(_backup_folders(settings))
     items.extend(_leftovers(settings, fix=fix))
     return items
@@ -121,8 +121,14 @@ _ISOLATION_REMEDY = (
 )
 
 
-def _log(settings: Settings) -> Iterator[Item]:
+def _log(settings: Settings, *, fix: bool) -> Iterator[Item]:
     try:
+        with Ledger(settings, writable=fix) as ledger:  # for writing, it signs what a killed run left unsigned
+            unsigned = ledger.log.size - (ledger.log.beacon() or {"size": 0})["size"]
+        if unsigned:
+            detail = f"a killed run left {unsigned} record(s) that no signed checkpoint covers yet"
+            yield Item("evidence log", State.LEFTOVER, detail, "guardian doctor --fix")
+            return
         report = verify_live(settings)
     except (GuardianError, EvidenceError) as error:
         yield Item(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evidence import keyring
+from evidence.errors import EvidenceError
 from evidence.verify import Report, verify_log, verify_pack
+from guardian.errors import UsageError
 from guardian.usecases.ledger import Ledger
 
 __all__ = ["Report", "verify_live", "verify_pack_file"]
@@ -17,8 +19,17 @@ if TYPE_CHECKING:
 
 
 def verify_pack_file(pack: Path, root: Path | None) -> Report:
-    """Verify a pack against `root` (root.json), or against its own keys when None: then the report says so."""
-    return verify_pack(pack, keyring.read_root(root) if root else None)
+    """Verify a pack against `root` (root.json), or against its own keys when None: then the report says so.
+
+    Raises UsageError if `root` is no root of keys.
+    """
+    if root is None:
+        return verify_pack(pack, None)
+    try:
+        trusted = keyring.read_root(root)
+    except EvidenceError as error:
+        raise UsageError(f"{error}; give the root.json that the environment handed out") from error
+    return verify_pack(pack, trusted)
 
 
 def verify_live(settings: Settings) -> Report:

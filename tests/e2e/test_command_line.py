@@ -87,6 +87,18 @@ def test_missing_secret_is_one_message_with_its_line_and_exits_2(tmp_path: Path)
     assert "NO_SUCH_DSN is not set" in result.stderr
 
 
+def test_verify_refuses_what_is_no_root_and_what_is_no_pack(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    pack, root = tmp_path / "pack.zip", tmp_path / "root.json"
+    assert guardian("evidence", "export", "--output", str(pack), "--config", str(tmp_path / "guardian.yaml")).code == 0
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("{}")
+    refused = guardian("verify", str(pack), "--root", str(wrong))
+    assert (refused.code, "wrong.json" in refused.stderr) == (2, True)
+    pack.write_bytes(b"no zip")
+    assert guardian("verify", str(pack), "--root", str(root)).code == 1
+
+
 def test_policy_show_gives_remediation_and_the_nearest_name() -> None:
     shown = guardian("policy", "show", "postgres.superusers", "--format", "json")
     assert json.loads(shown.stdout)["remediation"]
