@@ -36,11 +36,11 @@ def a_manifest() -> bytes:
     )
 
 
-def a_killed_drill() -> bytes:
-    return records.killed_drill(RUN, CONTEXT, asset="erp", service="plant")
+def an_unfinished_drill() -> bytes:
+    return records.unfinished_drill(RUN, CONTEXT, asset="erp", service="plant", reason="killed")
 
 
-@pytest.mark.parametrize("make", [a_key_event, a_manifest, a_killed_drill])
+@pytest.mark.parametrize("make", [a_key_event, a_manifest, an_unfinished_drill])
 def test_records_fit_the_schema(make: Any) -> None:
     value = json.loads(make())
     VALIDATOR.validate(value)
