@@ -7,7 +7,10 @@ DIR ?= demo
 export GUARDIAN_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/guardian-tools
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-slow check clean bundle fix
+.PHONY: help demo test test-slow check clean bundle fix
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv where there is one; else pip brings the pinned uv into the environment, so that both install exactly uv.lock.
 $(VENV)/.installed: pyproject.toml uv.lock
@@ -51,5 +54,6 @@ fix: $(VENV)/.installed  ## format and mend what ruff can
 	$(VENV)/bin/ruff check --fix .
 
 clean:  ## everything made here, but not the tools cache
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	[ ! -f demo/.guardian-demo ] || rm -rf demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
