@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
 from verifiers.postgres import catalog
 from verifiers.postgres.hashing import COLUMNS, SAMPLE_MASK, Column, Piece, query
+from verifiers.postgres.holding import KeptWaitingError, hold, joined
 from verifiers.postgres.inventory import Relation, facts, relations
 from verifiers.postgres.manifest_shape import ManifestError, PostgresManifest, TableContent
-from verifiers.postgres.session import connect, describe, limit_statements
+from verifiers.postgres.session import describe, limit_statements
 from verifiers.postgres.snapshot import ExportedSnapshot, exported_snapshot
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ SMALL_TABLE_ROWS = 100  # fewer, and the hash could be guessed: then only a keye
 SPLIT_BLOCKS = 131072  # 1 GiB: bigger tables are hashed in parts
 _RECORD_HASH_SINCE = 140000
 _LONGEST_S = 24 * 3600.0
+_HELPER_LOCK_TIMEOUT_S = 1.0
 
 
 def capture(
@@ -43,6 +44,7 @@ def capture(
     method: str | None = None,
     workers: int = 2,
     deadline_s: float | None = None,
+    lock_timeout_s: float = 30.0,
     progress: Callable[[int, int], None] | None = None,
     split_blocks: int = SPLIT_BLOCKS,
 ) -> PostgresManifest:
@@ -51,14 +53,17 @@ def capture(
     snapshot: the object that `exported_snapshot` yields, still held (not its id alone: sequences are in no snapshot, so
     their values were read with it); None opens one for the time of the capture.
     key: 32 bytes, for small tables and the sample. method: that of the manifest to compare with (None: the best).
-    progress: called as (bytes hashed, bytes in total). Raises ManifestError, also when deadline_s is over.
+    lock_timeout_s: how long to wait for a table that is being altered. progress: called as (bytes hashed, bytes in
+    total). Raises ManifestError, also when deadline_s is over or a table was truncated or rewritten since the snapshot.
     """
     ends = time.monotonic() + (deadline_s or _LONGEST_S)
     with ExitStack() as stack:
         if snapshot is None:
             snapshot = stack.enter_context(exported_snapshot(conninfo))
         try:
-            session = stack.enter_context(_joined(conninfo, snapshot, ends))
+            session = stack.enter_context(
+                joined(conninfo, snapshot, statement_timeout_s=_left(ends), lock_timeout_s=lock_timeout_s)
+            )
             best = "record" if session.info.server_version >= _RECORD_HASH_SINCE else "text"
             if method == "record" and best == "text":
                 raise ManifestError(
@@ -66,18 +71,22 @@ def capture(
                 )
             method = method or best
             found = relations(session)
-            run = _Run(conninfo, snapshot, key, method, ends, progress or (lambda *_: None))
-            run.add(session, found, split_blocks)
-            with ThreadPoolExecutor(max(1, workers) + 1, thread_name_prefix="manifest") as pool:
-                hashing = [pool.submit(run.work) for _ in range(max(1, workers))]
-                known = _guarded(run, lambda: (facts(session), catalog.digests(session)))
-                for future in hashing:
+            hold(session, found)
+            run = _Run(conninfo, snapshot, key, method, ends, progress or (lambda *_: None), found)
+            run.add(session, split_blocks)
+            helpers = max(1, workers) - 1
+            with ThreadPoolExecutor(helpers + 1, thread_name_prefix="manifest") as pool:
+                helping = [pool.submit(run.help) for _ in range(helpers)]
+                # This session holds every table and so is never kept waiting: whatever becomes of the helpers, it gets
+                # to the end.
+                run.work(session)
+                for future in helping:
                     future.result()
+            own, digests = facts(session), catalog.digests(session)
         except psycopg.Error as error:
             raise ManifestError(f"the database could not be captured: {describe(error)}{_hint(error)}") from error
         except UnicodeDecodeError as error:
             raise ManifestError("the database holds names that are not valid in its own encoding") from error
-    own, digests = known
     contents = run.contents()
     return PostgresManifest(
         method=method,
@@ -107,6 +116,7 @@ class _Run:
     method: str
     ends: float
     progress: Callable[[int, int], None]
+    found: Sequence[Relation]
     names: dict[int, str] = field(default_factory=dict)
     sums: dict[int, list[int]] = field(default_factory=dict)
     total_bytes: int = 0
@@ -115,9 +125,9 @@ class _Run:
     todo: queue.SimpleQueue[tuple[int, int, Piece]] = field(default_factory=queue.SimpleQueue)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, session: psycopg.Connection[Any], found: Sequence[Relation], split_blocks: int) -> None:
+    def add(self, session: psycopg.Connection[Any], split_blocks: int) -> None:
         """Queue the pieces of every relation that is hashed, biggest first."""
-        hashed = sorted((each for each in found if each.hashed), key=lambda each: -each.size_bytes)
+        hashed = sorted((each for each in self.found if each.hashed), key=lambda each: -each.size_bytes)
         columns: dict[int, list[Column]] = {each.oid: [] for each in hashed}
         for oid, name, type_oid, deterministic, by_function, *output in session.execute(COLUMNS, (list(columns),)):
             columns[oid].append(Column(name, type_oid, deterministic, by_function, (output[0], output[1])))
@@ -128,20 +138,37 @@ class _Run:
             for piece, size in _pieces(each, columns[each.oid], split_blocks if ranges else None):
                 self.todo.put((each.oid, size, piece))
 
-    def work(self) -> None:
+    def help(self) -> None:
+        """Work in a session of its own, or not at all where that would have to wait for a table."""
+        try:
+            session = joined(
+                self.conninfo,
+                self.snapshot,
+                statement_timeout_s=_left(self.ends),
+                lock_timeout_s=_HELPER_LOCK_TIMEOUT_S,
+            )
+        except psycopg.Error:
+            return  # no connection to spare: the first session does it alone
+        with session:
+            try:
+                hold(session, self.found)
+            except (KeptWaitingError, psycopg.errors.OutOfMemory):
+                return  # the lock table of the server may be too small for one more
+            self.work(session)
+
+    def work(self, session: psycopg.Connection[Any]) -> None:
         """Hash pieces until none is left."""
         try:
-            with _joined(self.conninfo, self.snapshot, self.ends) as session:
-                while not self.stopped:
-                    try:
-                        oid, size, piece = self.todo.get_nowait()
-                    except queue.Empty:
-                        return
-                    counted = self._hash(session, oid, piece)
-                    with self.lock:
-                        self.sums[oid] = [have + more for have, more in zip(self.sums[oid], counted, strict=True)]
-                        self.done_bytes += size
-                        self.progress(self.done_bytes, self.total_bytes)
+            while not self.stopped:
+                try:
+                    oid, size, piece = self.todo.get_nowait()
+                except queue.Empty:
+                    return
+                counted = self._hash(session, oid, piece)
+                with self.lock:
+                    self.sums[oid] = [have + more for have, more in zip(self.sums[oid], counted, strict=True)]
+                    self.done_bytes += size
+                    self.progress(self.done_bytes, self.total_bytes)
         except BaseException:
             self.stopped = True
             raise
@@ -189,24 +216,8 @@ def _pieces(each: Relation, columns: list[Column], split_blocks: int | None) -> 
     ]
 
 
-def _joined(conninfo: str, snapshot: ExportedSnapshot, ends: float) -> psycopg.Connection[Any]:
-    """Open a session inside the snapshot."""
-    connection = connect(conninfo, statement_timeout_s=max(0.001, ends - time.monotonic()))
-    try:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot.id)))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _guarded(run: _Run, action: Callable[[], Any]) -> Any:  # noqa: ANN401 -- whatever the action returns
-    try:
-        return action()
-    except BaseException:
-        run.stopped = True
-        raise
+def _left(ends: float) -> float:
+    return max(0.001, ends - time.monotonic())
 
 
 def _keyed(key: bytes, *parts: str) -> str:
@@ -217,6 +228,8 @@ def _keyed(key: bytes, *parts: str) -> str:
 def _hint(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "; capture as a role that may read every table and is not bound by row-level security, as pg_dump needs"
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return "; a table is being altered, try again when that is done"
     if isinstance(error, psycopg.errors.QueryCanceled):
         return "; the time for capturing was over"
     return ""

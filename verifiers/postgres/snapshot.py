@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-_LOCKS_A_STATEMENT = 500
-_ATTEMPTS = 5
-_LOCKABLE = """
-    SELECT n.nspname, c.relname
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
-    ORDER BY c.oid
-"""
 _SEQUENCES = """
     SELECT n.nspname, c.relname, s.seqincrement, s.seqcycle
     FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
@@ -44,7 +34,7 @@ _SEQUENCES_A_STATEMENT = 200
 
 
 class SnapshotError(VerifierError):
-    """The source could not be held still: no connection, no lock, no privilege, or it is too old."""
+    """No snapshot of the source could be taken: no connection, or a sequence that may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,75 +69,38 @@ class ExportedSnapshot:
 
 
 @contextmanager
-def exported_snapshot(conninfo: str, *, lock_timeout_s: float = 30.0) -> Iterator[ExportedSnapshot]:
+def exported_snapshot(conninfo: str) -> Iterator[ExportedSnapshot]:
     """Hold a REPEATABLE READ READ ONLY transaction open with its snapshot exported, until the block ends.
 
-    It locks all tables in ACCESS SHARE mode first, as pg_dump does, so that none is truncated, altered or dropped
-    meanwhile; reading and writing go on. Hold it no longer than the backup takes. Raises SnapshotError.
+    It locks no table, and so never makes users wait: a table that is truncated or rewritten meanwhile is what `capture`
+    finds out and refuses. It holds back vacuum; hold it no longer than the backup takes. Raises SnapshotError.
     """
     try:
         connection = connect(conninfo)
     except psycopg.Error as error:
         raise SnapshotError(f"cannot connect to the source: {describe(error)}") from error
     try:
-        yield _export(connection, lock_timeout_s)
+        yield _export(connection)
     finally:
         connection.close()
 
 
-def _export(connection: psycopg.Connection[Any], lock_timeout_s: float) -> ExportedSnapshot:
-    reason = "tables kept being created or dropped"
-    deadline = time.monotonic() + lock_timeout_s
-    for _ in range(_ATTEMPTS):
-        try:
-            snapshot = _attempt(connection, max(0.001, deadline - time.monotonic()))
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            snapshot = None  # dropped between listing and locking
-        except psycopg.Error as error:
-            if isinstance(error, psycopg.errors.LockNotAvailable):
-                reason = f"a table could not be locked within {lock_timeout_s:g} s; end the session that alters it"
-            else:
-                reason = describe(error)
-            break
-        if snapshot is not None:
-            return snapshot
-        connection.execute("ROLLBACK")
-    raise SnapshotError(f"cannot take a snapshot of the source: {reason}")
-
-
-def _attempt(connection: psycopg.Connection[Any], lock_timeout_s: float) -> ExportedSnapshot | None:
-    """Return the snapshot, or None if a table appeared that is not locked. Leaves the transaction open."""
-    tables = connection.execute(_LOCKABLE).fetchall()
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{max(1, int(lock_timeout_s * 1000))}ms"))
-    )
-    for start in range(0, len(tables), _LOCKS_A_STATEMENT):
-        names = sql.SQL(", ").join(
-            sql.SQL("ONLY {}").format(sql.Identifier(*row)) for row in tables[start : start + _LOCKS_A_STATEMENT]
-        )
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
-    # LOCK takes no snapshot, so this one begins with all locks held. Sequences and the log position are read outside of
-    # it, and so not after it.
-    with connect_like(connection) as other:
-        sequences = read_sequences(other)
-        [(lsn,)] = other.execute(
+def _export(connection: psycopg.Connection[Any]) -> ExportedSnapshot:
+    try:
+        # Outside of the transaction, and so not after its snapshot.
+        sequences = read_sequences(connection)
+        [(lsn,)] = connection.execute(
             "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
             " ELSE pg_catalog.pg_current_wal_lsn() END::text"
         ).fetchall()
-    started = time.monotonic()
-    [(snapshot_id, taken_at)] = connection.execute(
-        "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.statement_timestamp()"
-    ).fetchall()
-    if connection.execute(_LOCKABLE).fetchall() != tables:
-        return None
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        started = time.monotonic()
+        [(snapshot_id, taken_at)] = connection.execute(
+            "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.statement_timestamp()"
+        ).fetchall()
+    except psycopg.Error as error:
+        raise SnapshotError(f"cannot take a snapshot of the source: {describe(error)}") from error
     return ExportedSnapshot(snapshot_id, taken_at, lsn or "0/0", sequences, started)
-
-
-def connect_like(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Open one more session to the same database."""
-    info = connection.info
-    return connect(psycopg.conninfo.make_conninfo(info.dsn, password=info.password or None))
 
 
 def read_sequences(connection: psycopg.Connection[Any]) -> dict[str, SequenceState]:
