@@ -24,6 +24,7 @@ def main() -> None:
     """Run `guardian` with the arguments of this process, and exit."""
     # A terminated drill must tear its sandbox down: an exception unwinds, the default action would not.
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, _terminated)  # 130, as shells expect; Typer would make it 1, which means "failed"
     try:
         app()
     except UsageError as error:

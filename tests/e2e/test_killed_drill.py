@@ -47,7 +47,10 @@ def test_killed_drill_is_reported_swept_and_logged_as_an_error(environment: Path
     assert guardian("doctor", "--config", str(environment)).code == 0
 
 
-def test_terminated_drill_tears_its_sandbox_down(environment: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_drill_tears_its_sandbox_down_and_is_logged_as_an_error(
+    environment: Path, number: signal.Signals
+) -> None:
     sandboxes = environment.parent / ".guardian" / "sandbox"
     process = subprocess.Popen(
         [sys.executable, "-m", "guardian", "drill", "erp-good", "--config", str(environment)],
@@ -55,8 +58,8 @@ def test_terminated_drill_tears_its_sandbox_down(environment: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     _wait_for_server(sandboxes, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
     assert not list(sandboxes.iterdir())
     rows = json.loads(guardian("evidence", "list", "--config", str(environment), "--format", "json").stdout)["records"]
     assert (rows[-1]["kind"], rows[-1]["result"]) == ("restore-drill", "ERROR")
