@@ -197,3 +197,30 @@ def test_archive_that_is_complete_restores(postgres_server: SandboxServer, whole
     with database(postgres_server) as url:
         done = restore(postgres_server, url, whole, "--exit-on-error")
         assert done.returncode == 0, done.stderr
+
+
+def _without_last_piece(path: Path) -> bytes:
+    """Return the archive without the last piece of its last table's data, every length and offset still right."""
+    data = path.read_bytes()
+    offset = max(entry.offset or 0 for entry in read_archive(path).entries if entry.desc == "TABLE DATA")
+    position = last = offset + 6  # kind of block, dump id
+    while length := int.from_bytes(data[position + 1 : position + 5], "little"):
+        last, position = position, position + 5 + length
+    return data[:last] + data[position:]
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("whole", "end too early"), ("plain", "without their end mark")])
+def test_data_that_stop_before_their_own_end_are_found_though_every_length_is_right(
+    postgres_server: SandboxServer, tmp_path: Path, kind: str, reason: str
+) -> None:
+    path = tmp_path / "x.dump"
+    with database(postgres_server) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE t AS SELECT md5(n::text) FROM generate_series(1, 5000) n")
+        dump(postgres_server, url, path, *(["-Z0"] if kind == "plain" else []))
+    assert verify_complete(path).verdict is Verdict.PASS
+    path.write_bytes(_without_last_piece(path))
+    check = verify_complete(path)
+    assert check.verdict is Verdict.FAIL
+    assert reason in check.message
+    assert "TABLE DATA public.t" in check.message

@@ -42,12 +42,11 @@ _COPY_END = b"\\.\n\n\n"  # what pg_dump writes after the last row of a COPY
 @dataclass(slots=True)
 class _Progress:
     report: Callable[[int], None]
-    last: int = 0
+    next: int = 0
 
     def at(self, position: int) -> None:
-        if position - self.last >= _PIECE:
-            self.last = position
-            self.report(position)
+        self.next = position + _PIECE
+        self.report(position)
 
 
 def verify_complete(path: Path, progress: Callable[[int], None] | None = None) -> Check:
@@ -168,13 +167,16 @@ def _stream(reader: Reader, compression: str, progress: _Progress, ending: bytes
     """Read pieces up to the empty one; return how many bytes they hold when unpacked (0 where they are not)."""
     kinds: dict[str, type[_Plain]] = {"none": _Plain, "gzip": _Gzip}
     sink = kinds.get(compression, _Opaque)()
+    feed = sink.feed
     while length := reader.integer():
         if length < 0:
             raise ArchiveError(f"a piece of {length} bytes at byte {reader.position}; damaged")
-        while length:
-            part = reader.take(min(length, _PIECE))
-            length -= len(part)
-            sink.feed(part)
+        while length > _PIECE:
+            sink.feed(reader.take(_PIECE))
+            length -= _PIECE
+            progress.at(reader.position)
+        feed(reader.take(length))  # an uncompressed archive has a piece for each row, so this is the path to keep short
+        if reader.position >= progress.next:
             progress.at(reader.position)
     sink.close()
     if ending and sink.tail is not None and not sink.tail.endswith(ending):
@@ -191,7 +193,7 @@ class _Plain:
 
     def feed(self, data: bytes) -> None:
         self.size += len(data)
-        self.tail = ((self.tail or b"") + data[-len(_COPY_END) :])[-len(_COPY_END) :]
+        self.tail = data if len(data) >= len(_COPY_END) else ((self.tail or b"") + data)[-2 * len(_COPY_END) :]
 
     def close(self) -> None:
         """Raise ArchiveError if what was fed is not complete in itself."""

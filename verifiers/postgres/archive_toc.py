@@ -116,9 +116,12 @@ class Reader:
         """Return a signed integer: one byte sign, then int_size bytes, least first."""
         data = self.take(1 + self.int_size)
         value = int.from_bytes(data[1:], "little")
-        if data[0] > (value != 0):  # 0 or 1, and there is no minus zero
-            raise ArchiveError(f"byte {self.position - len(data)} is no sign of a number ({data[0]}); damaged")
-        return -value if data[0] else value
+        sign = data[0]
+        if sign == 0:
+            return value
+        if sign > 1 or value == 0:  # there is no minus zero
+            raise ArchiveError(f"byte {self.position - len(data)} is no sign of a number ({sign}); damaged")
+        return -value
 
     def string(self) -> str | None:
         """Return a string, or None for the archive's null."""
