@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import orjson
 import psycopg
 import pytest
 
 from tests.restore_support import KEY, database, dump, fill_rich, restore, server_of_major
+from verifiers.errors import VerifierError
 from verifiers.postgres import catalog
 from verifiers.postgres.manifest import PostgresManifest, capture, compare
 from verifiers.postgres.session import connect
@@ -286,3 +289,48 @@ def test_writers_do_not_disturb_the_agreement_of_manifest_and_dump(
         assert failing(compare(first, capture(target, key=KEY))) == {}
     later = capture(postgres_url, key=KEY)
     assert later.tables != first.tables
+
+
+def test_manifest_holds_names_and_digests_and_no_value_or_definition(expected: PostgresManifest) -> None:
+    text = orjson.dumps(expected.to_json()).decode()
+    for value in (
+        "partner 7",
+        "P7@x.test",
+        "It's a partner",
+        "SELECT a + b",
+        "draft",
+        "so so",
+        "tab\\tnew",
+        "2020-01-01",
+    ):
+        assert value not in text
+    assert "app.partner" in text
+
+
+def test_role_that_reads_everything_captures_the_same_as_a_superuser(expected: PostgresManifest, source: str) -> None:
+    role = f"reader_{expected.identity.database}"
+    change(source, f"CREATE ROLE {role} LOGIN BYPASSRLS IN ROLE pg_read_all_data")
+    try:
+        observed = capture(psycopg.conninfo.make_conninfo(source, user=role), key=KEY)
+    finally:
+        change(source, f"DROP ROLE {role}")
+    assert replace(observed, taken_at="", lsn="") == replace(expected, taken_at="", lsn="")
+
+
+def test_role_that_may_not_read_large_objects_leaves_them_uncompared(postgres_url: str) -> None:
+    role = f"limited_{secrets.token_hex(4)}"
+    change(postgres_url, "CREATE TABLE t (v int)", "SELECT lo_from_bytea(0, 'x')")
+    before = capture(postgres_url, key=KEY)
+    change(postgres_url, f"CREATE ROLE {role} LOGIN")
+    limited = psycopg.conninfo.make_conninfo(postgres_url, user=role)
+    try:
+        with pytest.raises(VerifierError, match="may read every table"):
+            capture(limited, key=KEY)
+        change(postgres_url, f"GRANT SELECT ON t TO {role}")
+        observed = replace(capture(limited, key=KEY), catalog=before.catalog)
+    finally:
+        change(postgres_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    assert (observed.large_objects.count, observed.large_objects.hash) == (1, None)
+    failed = failing(compare(before, observed))
+    assert list(failed) == ["large-objects"]
+    assert failed["large-objects"].verdict is Verdict.ERROR
