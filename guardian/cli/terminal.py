@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,10 +92,18 @@ def counted() -> Iterator[Callable[[str, int | None, int | None], None]]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         console=console,
         transient=True,
     ) as progress:
-        task = progress.add_task("starting", total=None)
-        yield lambda label, done, total: progress.update(task, description=label, completed=done or 0, total=total)
+        task, shown = progress.add_task("starting", total=None), "starting"
+
+        def show(label: str, done: int | None, total: int | None) -> None:
+            nonlocal task, shown
+            if label != shown:  # a task of its own: a total once set cannot become unknown again
+                progress.remove_task(task)
+                task, shown = progress.add_task(label, total=None), label
+            progress.update(task, completed=done or 0, total=total)
+
+        yield show
