@@ -49,15 +49,20 @@ class Log:
         self._seen = merkle.CompactRange()
 
     @classmethod
-    def open(cls, database: str | Path, objects: Path, *, origin: str, log_key: PrivateKey | None) -> Log:
+    def open(
+        cls, database: str | Path, objects: Path, *, origin: str, log_key: PrivateKey | None, create: bool = True
+    ) -> Log:
         """Open the log `origin`.
 
         database: path of a SQLite file (made, with its folders, when missing), or a postgresql:// URL. objects: folder
         of the attachments; the remembered checkpoint is the file `checkpoint` beside it. log_key: signs checkpoints;
-        None opens for reading only. Raises LogRolledBackError if the log is smaller than, or differs from, the
-        remembered checkpoint, EvidenceError if it cannot be opened.
+        None opens for reading only. create: False refuses a log that does not exist or has no record: one that was
+        made before is never silently begun anew. Raises LogRolledBackError if the log is smaller than, or differs from,
+        the remembered checkpoint, EvidenceError if it cannot be opened.
         """
         checkpoint.environment_of(origin)
+        if not create:
+            _refuse_empty(database, origin)
         store = open_store(database, origin=origin, create=log_key is not None)
         try:
             log = cls(store, Objects(Path(objects)), Remembered(Path(objects).parent / "checkpoint"), origin, log_key)
@@ -246,3 +251,15 @@ class Log:
 
     def _store_entries(self, start: int, stop: int) -> Iterator[bytes]:
         return self.entries(start, stop) if start < stop else iter(())
+
+
+def _refuse_empty(database: str | Path, origin: str) -> None:
+    store = open_store(database, origin=origin, create=False)
+    try:
+        size = store.head().size
+    finally:
+        store.close()
+    if size == 0:
+        raise EvidenceError(
+            f"the log {origin} has no record, not even the keyring it began with: it was erased; restore its database"
+        )

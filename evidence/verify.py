@@ -103,6 +103,8 @@ class _Walk:
         yield from self._check_note()
 
     def _check_note(self) -> Iterator[_Problem]:
+        if self.size == 0:
+            yield _Problem("log", "it has no record, not even the keyring that a log begins with: it was erased")
         if self.note is None or self.judge.keyring is None:
             if self.size:
                 yield _Problem("checkpoint", "no checkpoint signed by a key of a valid keyring covers the records")

@@ -112,7 +112,7 @@ def init_keys(settings: Settings) -> Initialised:
         ],
     )
     _write_new(root_file, root.to_json(), mode=0o644)
-    with Ledger(settings, writable=True) as ledger:
+    with Ledger(settings, writable=True, create=True) as ledger:
         run = new_run("init", started_on, run_id=new_record_id())
         digest = hashlib.sha256(envelope).hexdigest()
         ledger.append([key_event(run, ledger.context(), orjson.loads(envelope), version=1, digest=digest)])

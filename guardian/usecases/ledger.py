@@ -44,8 +44,11 @@ class Appended:
 class Ledger:
     """The log of one environment, opened for writing (with the log key) or for reading only."""
 
-    def __init__(self, settings: Settings, *, writable: bool) -> None:
-        """Open the log of `settings`. Raises UsageError where the environment was never initialised."""
+    def __init__(self, settings: Settings, *, writable: bool, create: bool = False) -> None:
+        """Open the log of `settings`; only `guardian init` creates it.
+
+        Raises UsageError where the environment was never initialised, EvidenceError where its log is gone or cut.
+        """
         self.root_path = root_path(settings)
         if not self.root_path.exists():
             raise UsageError(
@@ -56,7 +59,9 @@ class Ledger:
         self._record_key: PrivateKey | None = keyring.load_key(settings.keys.record.path) if writable else None
         log_key = keyring.load_key(settings.keys.log.path) if writable else None
         self._records: list[VerifiedRecord] | None = None
-        self.log = Log.open(database_url(settings), settings.storage.objects, origin=self.root.origin, log_key=log_key)
+        self.log = Log.open(
+            database_url(settings), settings.storage.objects, origin=self.root.origin, log_key=log_key, create=create
+        )
 
     def __enter__(self) -> Self:
         return self

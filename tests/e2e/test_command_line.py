@@ -114,3 +114,15 @@ def test_doctor_proves_the_isolation_without_any_configuration(tmp_path: Path) -
     assert items["postgres"]["state"] == "ok"
     isolation = items["isolation (bwrap)"]
     assert (result.code == 0) == (isolation["state"] == "ok")
+
+
+def test_erased_log_is_an_error_everywhere_and_is_never_begun_anew(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    config = str(tmp_path / "guardian.yaml")
+    for entry in (tmp_path / ".guardian").iterdir():
+        if entry.is_file():
+            entry.unlink()
+    for command in (("scan",), ("evidence", "verify"), ("evidence", "list"), ("doctor",)):
+        result = guardian(*command, "--config", config)
+        assert result.code == 3, (command, result.stdout, result.stderr)
+    assert not (tmp_path / ".guardian" / "guardian.db").exists()
