@@ -34,20 +34,19 @@ def scan(
     settings = config.load(config_file, check_secrets=True)
     with terminal.steps() as progress:
         done = usecase.scan(settings, snapshot_file=snapshot_file, progress=progress)
+    record = done.record and {"index": done.record.index, "recordId": done.record.record_id}
     if output is Format.JSON:
-        terminal.print_json(
-            as_json.evaluation(done.evaluation)
-            | {
-                "snapshot": done.snapshot.digest,
-                "record": {"index": done.record.index, "recordId": done.record.record_id},
-            }
-        )
+        terminal.print_json(as_json.evaluation(done.evaluation) | {"snapshot": done.snapshot.digest, "record": record})
     else:
         terminal.out().print(table.evaluation_table(done.evaluation))
-        terminal.say(
-            f"record {done.record.index} ({done.record.record_id}), snapshot {done.snapshot.digest}; "
-            f"show it: guardian evidence show {done.record.index} --config {settings.path}"
-        )
+        terminal.say(f"snapshot {done.snapshot.digest}")
+        if done.record:
+            terminal.say(
+                f"record {done.record.index} ({done.record.record_id}); "
+                f"show it: guardian evidence show {done.record.index} --config {settings.path}"
+            )
+    if record is None:
+        terminal.note("not signed: this log does not know the snapshot, and a file may have been edited since")
     sys.exit(usecase.exit_code(done.evaluation, fail_on))
 
 

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def choose(asset: Asset, backup_id: str | None = None) -> tuple[BackupJob, BackupItem | None]:
+def choose(
+    asset: Asset, backup_id: str | None = None, *, being_taken_since: datetime | None = None
+) -> tuple[BackupJob, BackupItem | None]:
     """Return the backup to drill, with its job: the one called `backup_id`, or the newest over all jobs.
+
+    being_taken_since: when `guardian manifest` began a backup that is not finished; what is newer is passed over.
 
     The newest counts also when it is visibly incomplete: that is a finding, not a reason to take an older one. None for
     the backup when there is none; the drill then says why.
@@ -35,6 +39,8 @@ def choose(asset: Asset, backup_id: str | None = None) -> tuple[BackupJob, Backu
         if not found:
             there = ", ".join(job.path for job in asset.backups)
             raise UsageError(f"asset {asset.name!r} has no backup {backup_id!r} in {there}")
+    elif being_taken_since is not None:
+        found = [(job, item) for job, item in found if item.taken_at and item.taken_at < being_taken_since]
     if not found:
         return asset.backups[0], None
     return max(found, key=lambda pair: (pair[1].taken_at or _NEVER, pair[1].id))

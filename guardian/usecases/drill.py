@@ -14,6 +14,7 @@ from guardian.drills.run import run_drill
 from guardian.errors import UsageError
 from guardian.records import restore_drill, unfinished_drill
 from guardian.redact import parse_key
+from guardian.usecases.backup_lock import backup_begun
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers.sandbox.workspace import sweep
 
@@ -77,7 +78,7 @@ def _drill(
 ) -> DrillOutcome:
     """Drill one asset and log the result, also when a person or SIGTERM stops it half-way."""
     context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
-    job, item = choose(asset, backup_id)
+    job, item = choose(asset, backup_id, being_taken_since=backup_begun(settings, asset.name))
     manifest = ledger.manifest_for(asset.name, item.id) if item else None
     try:
         drill = run_drill(

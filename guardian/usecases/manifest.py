@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from guardian.errors import FailedError, UsageError
 from guardian.records import source_manifest
 from guardian.redact import parse_key
+from guardian.usecases.backup_lock import taking_backup
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers import filestore
 from verifiers.manifest import Manifest
@@ -73,7 +74,7 @@ def manifest(
         )
     conninfo = source_conninfo(settings, asset)
     job = _job(asset, job_name) if command else None
-    with Ledger(settings, writable=True) as ledger:
+    with Ledger(settings, writable=True) as ledger, taking_backup(settings, asset.name, started_on):
         context = ledger.context()
         before = _backup_ids(asset, job) if job else set()
         with exported_snapshot(conninfo) as snapshot, ThreadPoolExecutor(1) as pool:

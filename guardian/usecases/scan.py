@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from guardian.errors import UsageError
 from guardian.policy import bundle as bundles
 from guardian.policy.evaluate import evaluate
 from guardian.policy.wasm import WasmEngine
@@ -26,18 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one scan found and where its record lies."""
+    """What one scan found and where its record lies; None where nothing may be signed, see `scan`."""
 
     snapshot: Snapshot
     evaluation: Evaluation
-    record: Appended
+    record: Appended | None
 
 
 def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Callable[[str], None]) -> Scan:
     """Collect (or read) a snapshot, judge it, and append the signed record.
 
-    snapshot_file: a snapshot written by `guardian snapshot`; judged as of the moment it was taken.
+    snapshot_file: a snapshot written by `guardian snapshot`; judged as of the moment it was taken. Signed only if this
+    log already names its digest: a file may have been edited, and a record says what Guardian itself has seen.
     progress: called with the name of each step as it begins.
+    Raises UsageError for a snapshot of another environment.
     """
     started_on = datetime.now(UTC)
     with Ledger(settings, writable=True) as ledger:
@@ -48,8 +51,15 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
         else:
             progress(f"reading {snapshot_file}")
             snapshot = read_snapshot(snapshot_file.read_bytes())
+            if snapshot.environment != settings.environment:
+                raise UsageError(
+                    f"{snapshot_file} is a snapshot of environment {snapshot.environment!r}; {settings.path} is of "
+                    f"{settings.environment!r}, whose standards may differ"
+                )
         progress("judging")
         evaluation = judge(settings, snapshot)
+        if snapshot_file is not None and not _is_known(ledger, snapshot.digest):
+            return Scan(snapshot, evaluation, None)
         progress("signing")
         attachments = [
             ledger.attach("snapshot.jsonl", "application/jsonl", snapshot.data),
@@ -62,6 +72,11 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
         run = new_run("scan", started_on)
         [record] = ledger.append([policy_evaluation(run, context, snapshot, evaluation, attachments)])
     return Scan(snapshot, evaluation, record)
+
+
+def _is_known(ledger: Ledger, digest: str) -> bool:
+    inputs = [entry for record in ledger.records() for entry in record.predicate.get("inputs", [])]
+    return any(entry.get("name") == "snapshot" and entry.get("sha256") == digest for entry in inputs)
 
 
 def take_snapshot(settings: Settings) -> Snapshot:

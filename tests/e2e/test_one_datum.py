@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -100,4 +106,45 @@ def test_failing_backup_command_makes_no_manifest_and_exits_1(environment: Path)
     assert silent.code == 1
     assert "no new backup" in silent.stderr
     rows = json.loads(guardian("evidence", "list", "--config", str(environment), "--format", "json").stdout)["records"]
+    assert [row["kind"] for row in rows] == ["key-event"]
+
+
+def test_backup_that_is_being_taken_is_passed_over_by_a_drill(
+    environment: Path, postgres_server: SandboxServer
+) -> None:
+    pg_dump = str(postgres_server.programs.program("pg_dump"))
+    config = str(environment)
+    dump = 'set -e; "$0" -Fc --snapshot="$GUARDIAN_SNAPSHOT" -f "$GUARDIAN_BACKUP_DIR/$1.dump"; sleep "$2"'
+
+    def command(stamp: str, seconds: str) -> list[str]:
+        return ["manifest", "erp", "--config", config, "--backup", "--", "sh", "-c", dump, pg_dump, stamp, seconds]
+
+    assert guardian(*command("20261123T110000Z", "0")).code == 0
+    now = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y%m%dT%H%M%SZ")
+    slow = subprocess.Popen([sys.executable, "-m", "guardian", *command(now, "600")], start_new_session=True)
+    try:
+        while not list((environment.parent / "backups").glob(f"{now}.dump")):
+            assert slow.poll() is None
+            time.sleep(0.05)
+        refused = guardian(*command("20261123T120000Z", "0"))
+        assert (refused.code, "being taken by another run" in refused.stderr) == (2, True)
+        drilled = guardian("drill", "erp", "--config", config, "--format", "json")
+    finally:
+        os.killpg(slow.pid, signal.SIGKILL)
+        slow.wait()
+    assert drilled.code == 0, drilled.stderr
+    assert json.loads(drilled.stdout)["drills"][0]["backup"]["id"] == "20261123T110000Z"
+
+
+def test_edited_snapshot_is_judged_but_never_signed(environment: Path) -> None:
+    config, path = str(environment), environment.parent / "taken.jsonl"
+    (environment.parent / "backups").mkdir(exist_ok=True)
+    assert guardian("snapshot", "--output", str(path), "--config", config).code == 0
+    judged = guardian("scan", "--snapshot", str(path), "--config", config, "--format", "json")
+    assert json.loads(judged.stdout)["record"] is None
+    assert "not signed" in judged.stderr
+    path.write_bytes(path.read_bytes().replace(b'"environment":"staging"', b'"environment":"development"'))
+    other = guardian("scan", "--snapshot", str(path), "--config", config)
+    assert (other.code, "of environment 'development'" in other.stderr) == (2, True)
+    rows = json.loads(guardian("evidence", "list", "--config", config, "--format", "json").stdout)["records"]
     assert [row["kind"] for row in rows] == ["key-event"]
