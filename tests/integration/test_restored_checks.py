@@ -262,10 +262,11 @@ def test_uuid_of_another_shape_is_never_shown(session: psycopg.Connection[Any], 
     assert "Canary" not in repr(check)
 
 
-def test_database_of_which_nothing_is_known_is_skipped_with_the_reason(postgres_url: str) -> None:
+def test_database_of_which_nothing_is_known_is_an_error_that_says_where_to_name_it(postgres_url: str) -> None:
     check = checks.identity(postgres_url, archived_database="erp", expected_database=None)
-    assert check.verdict is Verdict.SKIP
-    assert "source" in check.message
+    assert check.verdict is Verdict.ERROR
+    assert "source: {postgres: COLLECTOR, database: NAME}" in check.message
+    assert "guardian.yaml" in check.message
 
 
 def test_missing_and_older_extensions_fail_and_newer_ones_pass(rich: str, manifest: PostgresManifest) -> None:

@@ -134,8 +134,11 @@ def identity(
             if manifest.identity.dbuuid is not None:
                 expected["dbuuid"], observed["dbuuid"] = manifest.identity.dbuuid, odoo_uuid(session)
         if not expected:
-            message = "Nothing says which database this should be; add `source` to the asset, or take a manifest."
-            return Outcome(Verdict.SKIP, None, observed, message)
+            message = (
+                "Nothing says which database this should be, so any would do: name it in guardian.yaml under the asset,"
+                " `source: {postgres: COLLECTOR, database: NAME}`, or take the backup with a manifest."
+            )
+            return Outcome(Verdict.ERROR, None, observed, message)
         wrong = sorted(name for name, value in expected.items() if observed[name] != value)
         if wrong:
             said = ", ".join(f"{name} is {observed[name]!r} instead of {expected[name]!r}" for name in wrong)
