@@ -162,6 +162,8 @@ def drill(record: str = "r1", *, of: str = "erp", **changes: Any) -> Resource:
         "asset": of,
         "service": "erp-plant1",
         "backupId": "20261123T090000Z",
+        "backupTakenAt": "2026-11-23T09:00:00Z",
+        "backupAgeSeconds": 7200,
         "recordId": record,
         "logIndex": 1,
         "startedOn": "2026-11-23T09:58:00Z",

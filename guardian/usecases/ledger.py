@@ -126,10 +126,14 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
     run, measurements = predicate["run"], predicate["measurements"]
     finished = datetime.fromisoformat(run["finishedOn"])
     checks = predicate["checks"]
+    backup = predicate.get("backup") or {}
+    taken_at = backup.get("takenAt")
     return {
         "asset": predicate["asset"],
         "service": predicate["service"],
-        "backupId": (predicate.get("backup") or {}).get("id"),
+        "backupId": backup.get("id"),
+        "backupTakenAt": taken_at,
+        "backupAgeSeconds": int((now - datetime.fromisoformat(taken_at)).total_seconds()) if taken_at else None,
         "recordId": record.record_id,
         "logIndex": record.index,
         "startedOn": run["startedOn"],

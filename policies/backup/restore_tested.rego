@@ -3,7 +3,8 @@
 # title: Every asset has been restored and verified within its cadence
 # description: |
 #   The newest drill of every asset passed, reached the assurance that the asset requires, and is no older than `maxAge`,
-#   the cadence of its tier. An older success does not excuse a newer failure. Only drills that are signed in this
+#   the cadence of its tier. An older success does not excuse a newer failure, nor does an older backup's success excuse
+#   the failure of a newer backup. Only drills that are signed in this
 #   environment's own log count. Scheduled slots that were missed are judged once the daemon keeps slots; until then
 #   a drill that never ran shows as one that is too old.
 # related_resources:
@@ -51,6 +52,13 @@ of(asset) := found if {
 
 misplaced := drills.misplaced(all_drills)
 
+# The age of the backup is a number, or null when the drill had none; anything else may hide which backup is the newest.
+undated := [drill |
+	some drill in all_drills
+	not is_number(drill.attributes.backupAgeSeconds)
+	not drill.attributes.backupAgeSeconds == null
+]
+
 judged contains asset.id if some asset in assets
 
 findings contains finding if {
@@ -62,7 +70,7 @@ findings contains finding if {
 verdict(asset) := outcome.error(asset.id, "the records of drills could not all be read") if {
 	not drills_read
 } else := outcome.error(asset.id, "a record of a drill names no asset, time or place in the log") if {
-	count(misplaced) > 0
+	count(misplaced) + count(undated) > 0
 } else := outcome.fail(asset.id, message, expected(asset), null) if {
 	is_string(asset.attributes.name)
 	count(of(asset)) == 0
@@ -71,8 +79,29 @@ verdict(asset) := outcome.error(asset.id, "the records of drills could not all b
 		asset.attributes.name,
 	])
 } else := result if {
-	result := judge(asset, drills.newest(of(asset)))
+	result := judge(asset, counting(of(asset)))
 } else := outcome.unknown(asset.id)
+
+# The newest drill counts. But the pass of an older backup does not hide that a newer one was drilled and did not pass.
+counting(found) := drills.newest(hidden) if {
+	last := drills.newest(found)
+	last.attributes.verdict == "pass"
+	hidden := {drill |
+		some drill in found
+		not drill.attributes.verdict == "pass"
+		is_number(drill.attributes.backupAgeSeconds)
+		drill.attributes.backupAgeSeconds < last.attributes.backupAgeSeconds
+		not passed_later(found, drill)
+	}
+	count(hidden) > 0
+} else := drills.newest(found)
+
+passed_later(found, drill) if {
+	some other in found
+	other.attributes.backupId == drill.attributes.backupId
+	other.attributes.logIndex > drill.attributes.logIndex
+	other.attributes.verdict == "pass"
+}
 
 drills_read if {
 	is_array(input.incomplete)
@@ -117,6 +146,7 @@ judge(asset, drill) := outcome.error(asset.id, message) if {
 	])
 } else := outcome.proved if {
 	drill.attributes.verdict == "pass"
+	is_number(drill.attributes.backupAgeSeconds)
 	reaches(asset, drill)
 	drill.attributes.ageSeconds <= cadence(asset)
 } else := outcome.unknown(asset.id)
@@ -149,6 +179,7 @@ expected(asset) := {
 observed(drill) := object.filter(drill.attributes, {
 	"recordId",
 	"backupId",
+	"backupAgeSeconds",
 	"verdict",
 	"ageSeconds",
 	"assurance",

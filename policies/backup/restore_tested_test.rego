@@ -13,6 +13,7 @@ asset(changes) := {
 passed := {
 	"asset": "erp",
 	"backupId": "20261123T110000Z",
+	"backupAgeSeconds": 7200,
 	"recordId": "r",
 	"logIndex": 7,
 	"ageSeconds": 3600,
@@ -50,6 +51,29 @@ test_asset_never_drilled_fails_and_says_how if {
 }
 
 test_drills_of_another_asset_do_not_count if verdicts(asset({}), [drill({"asset": "crm"})]) == ["fail"]
+
+test_pass_of_an_older_backup_does_not_hide_the_failure_of_a_newer_one if {
+	newer := {"backupId": "20261123T113000Z", "backupAgeSeconds": 5400}
+	failed := drill(object.union(newer, {"logIndex": 6, "ageSeconds": 3700, "verdict": "fail", "assurance": null}))
+	some finding in found(asset({}), [failed, drill({})])
+	finding.verdict == "fail"
+	contains(finding.message, "20261123T113000Z")
+	mended := drill(object.union(newer, {"logIndex": 8, "ageSeconds": 60}))
+	verdicts(asset({}), [failed, drill({}), mended]) == []
+	verdicts(asset({}), [failed, mended, drill({"logIndex": 9, "ageSeconds": 30})]) == []
+}
+
+test_drill_that_was_killed_is_no_reason_against_a_later_pass if {
+	killed := drill({"logIndex": 6, "ageSeconds": 3700, "verdict": "error", "backupId": null, "backupAgeSeconds": null})
+	verdicts(asset({}), [killed, drill({})]) == []
+	verdicts(asset({}), [drill({}), object.union(killed, {"attributes": {"logIndex": 9, "ageSeconds": 5}})]) == ["fail"]
+}
+
+test_age_of_a_backup_that_is_no_number_is_an_error if {
+	every change in [{"backupAgeSeconds": "7200"}, {"backupAgeSeconds": null}] {
+		count([verdict | some verdict in verdicts(asset({}), [drill(change)]); verdict == "error"]) == 1
+	}
+}
 
 test_newest_failing_drill_fails_whatever_came_before if {
 	failing := drill({"ageSeconds": 60, "verdict": "fail", "assurance": null, "failedChecks": ["content.hashes"]})

@@ -101,8 +101,10 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
         st.sampled_from(["erp", "erp", "crm"]),
     )
     drills = st.builds(
-        lambda age, index, verdict, level, seconds, more: make.drill(
+        lambda age, index, verdict, level, seconds, more, taken: make.drill(
             ageSeconds=age,
+            backupId=f"taken-{taken}",
+            backupAgeSeconds=taken,
             logIndex=index,
             verdict=verdict,
             assurance=level,
@@ -116,6 +118,7 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
         levels,
         st.sampled_from([None, 0, 12.5, 60, 4000]),
         st.sampled_from([0, 30, 5000]),
+        st.sampled_from([7200, 7200, 90000, 400, None]),
     )
     return st.builds(
         lambda asset, some, others: [asset, *some, *others],
@@ -326,13 +329,13 @@ INDIFFERENT = {
     },
     "backup.restore-tested": {
         *("type", "service", "rtoSeconds", "rpoSeconds", "recovery", "database", "filestore", "backups"),
-        *("backupId", "recordId", "startedOn", "finishedOn", "restoreSeconds", "estimatedRtoSeconds"),
+        *("backupId", "backupTakenAt", "recordId", "startedOn", "finishedOn", "restoreSeconds", "estimatedRtoSeconds"),
         *("failedChecks", "erredChecks"),
     },
     "recovery.rto": {
         *("type", "service", "assurance", "rpoSeconds", "recovery", "database", "filestore", "backups"),
-        *("backupId", "recordId", "startedOn", "finishedOn", "verdict", "requiredAssurance"),
-        *("failedChecks", "erredChecks"),
+        *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "verdict"),
+        *("requiredAssurance", "failedChecks", "erredChecks"),
     },
 }
 

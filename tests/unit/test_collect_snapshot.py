@@ -31,6 +31,8 @@ DRILL = {
     "asset": "erp",
     "service": "erp-plant1",
     "backupId": "20261123T100000Z",
+    "backupTakenAt": "2026-11-23T10:00:00Z",
+    "backupAgeSeconds": 3600,
     "recordId": "0193",
     "logIndex": 3,
     "startedOn": "2026-11-23T10:00:00Z",
