@@ -162,6 +162,7 @@ SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_argume
     a.agginitval, a.aggminitval
 FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE {user n} AND {own pg_proc p.oid}
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
 
 -- object: owner of function
 SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
@@ -176,6 +177,7 @@ SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_argume
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proacl IS NOT NULL AND {user n} AND {own pg_proc p.oid}
     AND {acl f p.proacl p.proowner} IS DISTINCT FROM {acl f NULL p.proowner}
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
 
 -- object: type
 SELECT format('%I.%I', n.nspname, t.typname) AS name, t.typtype,

@@ -1,0 +1,59 @@
+"""Databases that are unusual and restored faithfully: nothing may differ, whatever the encoding or the leftovers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.restore_support import KEY, database, dump, restore
+from verifiers.postgres.manifest import capture, compare
+from verifiers.result import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from verifiers.result import Check
+    from verifiers.sandbox.server import SandboxServer
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def run(url: str, *statements: str | bytes) -> None:
+    with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as connection:
+        for statement in statements:
+            connection.execute(statement.encode() if isinstance(statement, str) else statement)
+
+
+@contextmanager
+def restored(server: SandboxServer, source: str, folder: Path) -> Iterator[str]:
+    """Yield the URL of a copy of the source, made by pg_dump and pg_restore without a single message."""
+    path = dump(server, source, folder / "x.dump")
+    with database(server) as url:
+        done = restore(server, url, path)
+        assert (done.returncode, done.stderr) == (0, "")
+        yield url
+
+
+def not_passed(checks_: list[Check]) -> list[tuple[str, Any]]:
+    return [(check.id, check.observed) for check in checks_ if check.verdict is not Verdict.PASS]
+
+
+def test_range_type_where_functions_are_not_everybodys(
+    postgres_server: SandboxServer, postgres_url: str, tmp_path: Path
+) -> None:
+    """Default privileges reach the constructors of a range when it is made, and no dump carries that."""
+    run(
+        postgres_url,
+        "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+        "ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC",
+        "CREATE TYPE span AS RANGE (subtype = float8)",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
+    )
+    expected = capture(postgres_url, key=KEY)
+    assert "grants on function public.mine()" in expected.catalog
+    with restored(postgres_server, postgres_url, tmp_path) as copy:
+        assert not_passed(compare(expected, capture(copy, key=KEY))) == []
