@@ -57,3 +57,16 @@ def test_range_type_where_functions_are_not_everybodys(
     assert "grants on function public.mine()" in expected.catalog
     with restored(postgres_server, postgres_url, tmp_path) as copy:
         assert not_passed(compare(expected, capture(copy, key=KEY))) == []
+
+
+def test_index_that_was_never_finished_is_in_no_dump_and_no_manifest(
+    postgres_server: SandboxServer, postgres_url: str, tmp_path: Path
+) -> None:
+    run(postgres_url, "CREATE TABLE t (v int)", "INSERT INTO t VALUES (1), (1)", "CREATE INDEX good ON t (v)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        run(postgres_url, "CREATE UNIQUE INDEX CONCURRENTLY unfinished ON t (v)")
+    run(postgres_url, "COMMENT ON INDEX unfinished IS 'later'")
+    expected = capture(postgres_url, key=KEY)
+    assert "index public.good" in expected.catalog
+    with restored(postgres_server, postgres_url, tmp_path) as copy:
+        assert not_passed(compare(expected, capture(copy, key=KEY))) == []

@@ -106,6 +106,8 @@ SELECT format('%I.%I', n.nspname, c.relname) AS name, i.indrelid::regclass::text
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_am am ON am.oid = c.relam
 WHERE c.relpersistence <> 't' AND {user n} AND {own pg_class i.indrelid}
+    -- What a failed CREATE INDEX CONCURRENTLY left behind is in no dump.
+    AND (i.indisvalid OR c.relkind = 'I')
 
 -- Not-null constraints (contype n) have rows of their own only in PostgreSQL 18; columns tell them. Foreign keys that a
 -- partition has through its parent get their names in the order of creation.
@@ -315,4 +317,6 @@ SELECT format('%s %s', o.type, o.identity) AS name, d.description
 FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) o
 WHERE (d.objoid >= 16384 OR d.classoid = 'pg_largeobject'::regclass) AND d.classoid <> 'pg_extension'::regclass
     AND coalesce(o.schema, '') !~ '^pg_t'
+    AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE d.classoid = 'pg_class'::regclass AND i.indexrelid = d.objoid AND NOT i.indisvalid AND c.relkind = 'i')
     AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
