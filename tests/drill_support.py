@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from verifiers.sandbox.server import SandboxServer
 
 KEY = bytes(range(32))
+RUN_1, RUN_2 = "019abe6d-0000-7000-8000-000000000001", "019abe6d-0000-7000-8000-000000000002"
 ROWS = 500
 STAMP = "20260301T110000Z"
 SCHEMA = """
@@ -61,6 +62,7 @@ class Estate:
     accept_none: Sequence[str] = ("erp",)
     quota: int = 5 << 30
     keep_logs: bool = False
+    sandbox_name: str = "sandbox"
     manifest: bytes | None = None
     told: list[str] = field(default_factory=list)
 
@@ -89,7 +91,7 @@ class Estate:
     @property
     def sandbox(self) -> Path:
         """Where drills restore."""
-        return self.folder / "sandbox"
+        return self.folder / self.sandbox_name
 
     @property
     def dump(self) -> Path:
@@ -142,9 +144,7 @@ class Estate:
         [item] = source.locate()
         self.manifest = Manifest.of("erp", item, datetime.now(UTC), postgres, files).to_json()
 
-    def drill(
-        self, *, required: Assurance = Assurance.EXACT, run_id: str = "run-0001", deadline_s: float = 600
-    ) -> Drill:
+    def drill(self, *, required: Assurance = Assurance.EXACT, run_id: str = RUN_1, deadline_s: float = 600) -> Drill:
         """Drill the newest backup."""
         job, item = choose(self.asset)
         return run_drill(

@@ -31,7 +31,7 @@ from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Verdict
 from verifiers.sandbox.isolation import Provider, prove, provider
 from verifiers.sandbox.programs import find_programs
 from verifiers.sandbox.server import SandboxServer, owned_by_sandbox
-from verifiers.sandbox.workspace import Watch, Workspace
+from verifiers.sandbox.workspace import Watch, Workspace, refuse_overlap
 from verifiers.sources import Fetched, SourceError, open_source
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class _Run:
 
     def all(self, run_id: str) -> None:
         """Go through the whole drill. Raises StopDrill or VerifierError where it cannot go on."""
+        self._keep_apart()
         with self._phase("locate"):
             item = self._locate()
         isolation = provider(self.settings.provider)
@@ -151,6 +152,13 @@ class _Run:
             self._examine(server.conninfo(restored.database), fetched, archive)
 
     # -- phases
+
+    def _keep_apart(self) -> None:
+        """Nothing that must outlive a drill may lie where drills make and remove folders."""
+        others = {f"the folder of backup {self.job.name} of {self.asset.name}": Path(self.job.path)}
+        if self.asset.source.filestore is not None:
+            others[f"the filestore of {self.asset.name}"] = Path(self.asset.source.filestore)
+        refuse_overlap(self.settings.folder, others)
 
     def _locate(self) -> BackupItem:
         if self.backup is None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from guardian.model import Assurance
-from tests.drill_support import Estate, by_id, verdicts
+from tests.drill_support import RUN_2, Estate, by_id, verdicts
 from verifiers.result import Verdict
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_code_in_a_dump_runs_at_restore_and_reaches_no_file_of_the_host(estate: 
 
     # The attack is real: without isolation it succeeds.
     estate.provider = "none"
-    reached = estate.drill(run_id="run-0002")
+    reached = estate.drill(run_id=RUN_2)
     assert by_id(reached)["restore.messages"].verdict is not Verdict.PASS
     assert verdicts(reached, "fail") == {"materialized-views"}, "it raised, so the view was left empty"
 

@@ -47,7 +47,7 @@ def hostile(bwrap: Provider, tmp_path: Path) -> Iterator[psycopg.Connection[tupl
     """A session of code that took over the server: superuser, with shell commands."""
     os.environ["GUARDIAN_TEST_SECRET"] = "canary-in-the-environment"
     with (
-        Workspace.create(tmp_path / "sandbox", "hostile-run", {}) as workspace,
+        Workspace.create(tmp_path / "sandbox", "019abe6d-0000-7000-8000-000000000001", {}) as workspace,
         SandboxServer(workspace.folder, find_programs(18), bwrap) as server,
         psycopg.connect(server.conninfo(), autocommit=True) as connection,
     ):
@@ -136,7 +136,7 @@ from verifiers.sandbox.process import processes_in
 from verifiers.sandbox.server import SandboxServer
 from verifiers.sandbox.workspace import Workspace
 root = Path(tempfile.mkdtemp()) / ("long" * 30)
-with Workspace.create(root, "run-1", {{}}) as work:
+with Workspace.create(root, "019abe6d-0000-7000-8000-000000000001", {{}}) as work:
     with SandboxServer(work.folder, find_programs(18), provider({name!r})) as server:
         with psycopg.connect(server.conninfo()) as c:
             print(c.execute("SELECT 41 + 1").fetchone()[0])
@@ -186,8 +186,8 @@ def test_restored_code_writes_only_into_its_box(
 
 def test_restored_code_cannot_lead_guardian_to_another_server(bwrap: Provider, tmp_path: Path) -> None:
     with (
-        Workspace.create(tmp_path, "run-1", {}) as one,
-        Workspace.create(tmp_path, "run-2", {}) as two,
+        Workspace.create(tmp_path, "019abe6d-0000-7000-8000-000000000001", {}) as one,
+        Workspace.create(tmp_path, "019abe6d-0000-7000-8000-000000000002", {}) as two,
         SandboxServer(one.folder, find_programs(18), bwrap) as server,
         SandboxServer(two.folder, find_programs(18), bwrap) as victim,
     ):
@@ -213,7 +213,7 @@ def test_teardown_follows_no_link_and_removes_closed_folders(bwrap: Provider, tm
     (precious / "inner/file").write_text("kept")
     root = tmp_path / "sandbox"
     with (
-        Workspace.create(root, "run-1", {}) as workspace,
+        Workspace.create(root, "019abe6d-0000-7000-8000-000000000001", {}) as workspace,
         SandboxServer(workspace.folder, find_programs(18), bwrap) as server,
         psycopg.connect(server.conninfo(), autocommit=True) as connection,
     ):
@@ -231,7 +231,7 @@ def test_teardown_follows_no_link_and_removes_closed_folders(bwrap: Provider, tm
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
 def test_under_root_server_programs_are_an_unprivileged_user(bwrap: Provider, tmp_path: Path) -> None:
     with (
-        Workspace.create(tmp_path, "run-1", {}) as workspace,
+        Workspace.create(tmp_path, "019abe6d-0000-7000-8000-000000000001", {}) as workspace,
         SandboxServer(workspace.folder, find_programs(18), bwrap) as server,
     ):
         pids = [pid for pid in server.processes() if Path(f"/proc/{pid}/comm").read_text() == "postgres\n"]

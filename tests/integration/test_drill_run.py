@@ -16,7 +16,7 @@ import pytest
 
 from guardian.drills.checklist import CHECKS
 from guardian.model import Assurance
-from tests.drill_support import Estate, by_id, verdicts
+from tests.drill_support import RUN_1, RUN_2, Estate, by_id, verdicts
 from verifiers.result import Verdict
 from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.programs import all_programs, find_programs
@@ -38,7 +38,7 @@ def estate(
     made = Estate(postgres_server, str(database), tmp_path, sandbox_provider.name)
     made.fill()
     yield made
-    assert not list(made.sandbox.glob("*run*")), "a drill leaves nothing behind"
+    assert not list(made.sandbox.glob("*-7000-*")), "a drill leaves nothing behind"
 
 
 def valid(drill: Drill) -> Drill:
@@ -162,6 +162,18 @@ def test_missing_backup_folder_is_an_error_that_names_it(estate: Estate) -> None
     assert str(estate.backups) in by_id(drill)["archive.complete"].message
 
 
+@pytest.mark.parametrize("place", ["backups", "backups/sandbox", "filestore/.sandbox", "."])
+def test_sandbox_folder_among_backups_or_files_is_refused_before_anything_is_made(estate: Estate, place: str) -> None:
+    estate.back_up()
+    estate.sandbox_name = place
+    before = sorted(estate.folder.rglob("*"))
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "fail") == set()
+    assert "set sandbox.folder to a folder of its own" in by_id(drill)["archive.complete"].message
+    assert sorted(estate.folder.rglob("*")) == before
+
+
 def test_no_isolation_is_accepted_by_name_only(estate: Estate) -> None:
     estate.back_up()
     estate.provider, estate.accept_none = "none", ()
@@ -233,7 +245,7 @@ def test_roles_of_the_source_are_made_in_the_sandbox(estate: Estate) -> None:
         estate.back_up()
         drill = valid(estate.drill())
         estate.manifest = None
-        without = valid(estate.drill(required=Assurance.SOUND, run_id="run-0002"))
+        without = valid(estate.drill(required=Assurance.SOUND, run_id=RUN_2))
     finally:
         with psycopg.connect(estate.conninfo(), autocommit=True) as connection:
             connection.execute("DROP OWNED BY drill_owner")
@@ -269,6 +281,6 @@ def test_logs_are_kept_only_when_asked_for_and_no_sweep_takes_them(estate: Estat
     estate.keep_logs = True
     valid(estate.drill())
     assert sweep(estate.sandbox) == []
-    kept = estate.sandbox / "kept_logs/run-0001"
+    kept = estate.sandbox / "kept_logs" / RUN_1
     assert "pg_restore" in " ".join(path.name for path in kept.iterdir())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700

@@ -1,15 +1,18 @@
 """One folder a run, with a lease: what a dead run leaves behind is known, killed and removed.
 
-Invariant: a folder whose lease is held is never touched by a sweep, and a folder whose run is over is gone or reported.
+Invariant: a sweep touches nothing but folders that a run made here: named by a run id (a UUIDv7), with a lease inside
+that tells the same id, and that nobody holds. A folder whose run is over is gone or reported.
 The lease is a lock of the kernel's, so it ends with the process that holds it, however that ends.
 
 <root>/<run id>/    0700    lease    JSON: runId, pid, and what the caller told (asset, startedOn)
                             the rest is the server's, see `server.py`
+<root>/.<run id>/   while it is made and at the end of its removal: with a lease or empty, and nothing else in it
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -33,8 +36,11 @@ if TYPE_CHECKING:
 
     from verifiers.sandbox.providers import Provider
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{3,63}")
+_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LEASE = "lease"
+_LEASE_BYTES = 1 << 16
+_ALIVE_OR_NO_LEASE = {errno.EWOULDBLOCK, errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+_TOLD_OF = "toldOf"  # in the lease of a run that told itself that its folder could not be removed
 _SHARED_ROOT = Path("/var/tmp")  # noqa: S108 -- only a folder of root's own below it is used
 _ELSEWHERE = "guardian-"
 _ATTEMPTS = 5  # a folder below _SHARED_ROOT goes with its last run, perhaps just when the next one begins
@@ -64,10 +70,10 @@ class Workspace:
 
         provider: with `none` as root, a root that the unprivileged user cannot enter is replaced by one of root's own
         below /var/tmp, which `leftovers` and `sweep` of the same root look at too.
-        Raises SandboxError if it cannot be made, or the run id is taken or unfit for a folder's name.
+        Raises SandboxError if it cannot be made, or the run id is taken or no UUIDv7 in lower case.
         """
         if not _RUN_ID.fullmatch(run_id):
-            raise SandboxError(f"run id {run_id!r} cannot name a folder; use letters, digits and hyphens")
+            raise SandboxError(f"run id {run_id!r} cannot name a folder; use a UUIDv7 in lower case")
         told = json.dumps({"runId": run_id, "pid": os.getpid(), **info}).encode()
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
@@ -92,14 +98,39 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Kill what still runs in the folder and remove it. Idempotent. Raises SandboxError if it cannot."""
+        """Kill what still runs in the folder and remove it. Idempotent.
+
+        Raises SandboxError if it cannot: then a sweep removes what is left, without telling of it once more.
+        """
         try:
             _remove(self.folder)
+        except SandboxError:
+            self._note_told()
+            raise
         finally:
             if self._lease >= 0:
                 os.close(self._lease)
                 self._lease = -1
                 _tidy(self.folder.parent)
+
+    def _note_told(self) -> None:
+        with contextlib.suppress(OSError):
+            told = {**_told(os.pread(self._lease, _LEASE_BYTES, 0)), _TOLD_OF: True}
+            os.ftruncate(self._lease, 0)
+            os.pwrite(self._lease, json.dumps(told).encode(), 0)
+
+
+def refuse_overlap(root: Path, others: Mapping[str, Path]) -> None:
+    """Raise SandboxError if `root` is one of these folders, lies in one or holds one. others: by what they are."""
+    place = root.resolve()
+    for what, other in others.items():
+        there = other.resolve()
+        if place == there or place in there.parents or there in place.parents:
+            how = "is" if place == there else "holds" if place in there.parents else "lies in"
+            raise SandboxError(
+                f"sandbox.folder {root} {how} {what} ({other}); drills make and remove folders there: set "
+                "sandbox.folder to a folder of its own"
+            )
 
 
 def leftovers(root: Path) -> list[Leftover]:
@@ -115,14 +146,14 @@ def sweep(root: Path, before_removal: Callable[[Leftover], None] | None = None) 
     """Kill what dead runs left running in `root`, remove their folders, and return what there was.
 
     before_removal: called for each while its folder is still there, so that what it does happens at least once, not at
-    most once. Raises SandboxError if something cannot be removed.
+    most once; not for a run whose own `close` raised. Raises SandboxError if something cannot be removed.
     """
     swept: list[Leftover] = []
     for each in _roots(root):
         with _dead(each) as dead:
             for leftover in dead:
                 kill_in(leftover.path / "box")
-                if before_removal is not None:
+                if before_removal is not None and not leftover.info.get(_TOLD_OF):
                     before_removal(leftover)
                 _remove(leftover.path)
                 swept.append(leftover)
@@ -212,12 +243,26 @@ def _tidy(root: Path) -> None:
 
 
 def _leased(root: Path, run_id: str, told: bytes) -> tuple[Path, int]:
+    """Make the folder under its dotted name and rename it when its lease is written: a run's folder always has one."""
     with _exclusive(root):
         folder = root.resolve() / run_id
-        folder.mkdir(mode=0o700)
-        lease = os.open(folder / _LEASE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(lease, told)
+        making = folder.with_name(f".{run_id}")
+        if os.path.lexists(folder):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+        making.mkdir(mode=0o700)
+        lease = -1
+        try:
+            lease = os.open(making / _LEASE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with os.fdopen(os.dup(lease), "wb") as file:
+                file.write(told)
+            os.fsync(lease)
+            making.rename(folder)
+        except BaseException:
+            if lease >= 0:
+                os.close(lease)
+            shutil.rmtree(making, ignore_errors=True)
+            raise
     return folder, lease
 
 
@@ -244,21 +289,41 @@ def _dead(root: Path) -> Iterator[list[Leftover]]:
     with contextlib.ExitStack() as leases:
         with _exclusive(root), os.scandir(root) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
+                run_id = entry.name.removeprefix(".")
                 # A link is nobody's run; it is neither followed nor removed.
-                if not entry.is_dir(follow_symlinks=False) or not _RUN_ID.fullmatch(entry.name):
+                if not _RUN_ID.fullmatch(run_id) or not entry.is_dir(follow_symlinks=False):
                     continue
                 path = Path(entry.path)
                 try:
-                    # A new file if it died before it made one.
-                    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                    lease = leases.enter_context(os.fdopen(os.open(path / _LEASE, flags, 0o600), "rb"))
-                    fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # alive
+                    info = _dead_run(path, run_id, leases)
                 except OSError as error:
                     raise SandboxError(f"cannot look at the sandbox folder {path}: {error.strerror}") from error
-                found.append(Leftover(entry.name, _told(lease.read()), path, size_of(path)))
+                if info is not None:
+                    found.append(Leftover(run_id, info, path, size_of(path)))
         yield found
+
+
+def _dead_run(path: Path, run_id: str, leases: contextlib.ExitStack) -> Mapping[str, Any] | None:
+    """Take the lease of a dead run and return what it tells; None for a run that is alive, or a folder of no run."""
+    unfinished = path.name != run_id
+    inside = {each.name for each in path.iterdir()} if unfinished else {_LEASE}
+    if not inside <= {_LEASE}:
+        return None
+    # An empty one died before it made its lease, or just after removing it: the folder is locked instead.
+    target, kind = (path / _LEASE, os.O_RDWR | os.O_NONBLOCK) if inside else (path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(target, kind | os.O_NOFOLLOW | os.O_CLOEXEC)
+        leases.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _ALIVE_OR_NO_LEASE:
+            return None
+        raise
+    if not inside:
+        return {}
+    data = os.pread(descriptor, _LEASE_BYTES, 0) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b"{}"
+    told = _told(data)
+    return told if told.get("runId") == run_id or (unfinished and not data) else None
 
 
 def _told(data: bytes) -> dict[str, Any]:
@@ -288,7 +353,10 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(entry.path)
             elif entry.name != _LEASE:
                 Path(entry.path).unlink()
-        (folder / _LEASE).unlink(missing_ok=True)
-        folder.rmdir()
+        with _exclusive(folder.parent):  # so that no sweep sees it without its lease
+            if not folder.name.startswith("."):
+                folder = folder.rename(folder.with_name(f".{folder.name}"))
+            (folder / _LEASE).unlink(missing_ok=True)
+            folder.rmdir()
     except OSError as error:
         raise SandboxError(f"cannot remove {error.filename}: {error.strerror}; remove {folder} by hand") from error
