@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.restore_support import KEY, database, dump, restore
+from verifiers.postgres import checks
 from verifiers.postgres.manifest import capture, compare
 from verifiers.result import Verdict
 
@@ -70,3 +71,41 @@ def test_index_that_was_never_finished_is_in_no_dump_and_no_manifest(
     assert "index public.good" in expected.catalog
     with restored(postgres_server, postgres_url, tmp_path) as copy:
         assert not_passed(compare(expected, capture(copy, key=KEY))) == []
+
+
+PARTITIONED = (
+    "CREATE TABLE p (v int) PARTITION BY RANGE (v)",
+    "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
+    "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)",
+    "CREATE INDEX p_v ON ONLY p (v)",
+    "CREATE INDEX p1_v ON p1 (v)",
+    "ALTER INDEX p_v ATTACH PARTITION p1_v",
+)
+
+
+def test_index_on_the_parent_that_not_every_partition_has_is_told_and_passes(
+    postgres_server: SandboxServer, postgres_url: str, tmp_path: Path
+) -> None:
+    run(postgres_url, *PARTITIONED)
+    expected = capture(postgres_url, key=KEY)
+    with restored(postgres_server, postgres_url, tmp_path) as copy:
+        assert not_passed(compare(expected, capture(copy, key=KEY))) == []
+        for manifest in (expected, None):
+            check = checks.indexes(copy, manifest=manifest)
+            assert check.verdict is Verdict.PASS, check
+            assert check.observed["incomplete"] == ["public.p_v"]
+            assert "public.p_v" in check.message
+
+
+def test_index_on_the_parent_that_was_whole_at_the_source_fails_where_it_is_not(
+    postgres_server: SandboxServer, postgres_url: str, tmp_path: Path
+) -> None:
+    run(postgres_url, *PARTITIONED, "CREATE INDEX p2_v ON p2 (v)", "ALTER INDEX p_v ATTACH PARTITION p2_v")
+    expected = capture(postgres_url, key=KEY)
+    with restored(postgres_server, postgres_url, tmp_path) as copy:
+        assert checks.indexes(copy, manifest=expected).verdict is Verdict.PASS
+        run(copy, "DROP INDEX p_v", *PARTITIONED[3:4])
+        check = checks.indexes(copy, manifest=expected)
+        assert (check.verdict, check.observed["invalidNames"]) == (Verdict.FAIL, ["public.p_v"])
+        differing = [check for check in compare(expected, capture(copy, key=KEY)) if check.verdict is Verdict.FAIL]
+        assert [check.id for check in differing] == ["catalog.diff"]

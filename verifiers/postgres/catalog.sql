@@ -109,6 +109,12 @@ WHERE c.relpersistence <> 't' AND {user n} AND {own pg_class i.indrelid}
     -- What a failed CREATE INDEX CONCURRENTLY left behind is in no dump.
     AND (i.indisvalid OR c.relkind = 'I')
 
+-- Of a partitioned table, and not attached in all partitions: so it is dumped, and so it comes back.
+-- object: incomplete index
+SELECT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'I' AND NOT i.indisvalid AND c.relpersistence <> 't' AND {user n} AND {own pg_class i.indrelid}
+
 -- Not-null constraints (contype n) have rows of their own only in PostgreSQL 18; columns tell them. Foreign keys that a
 -- partition has through its parent get their names in the order of creation.
 -- object: constraint
