@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.restore_support import KEY, database, dump, restore
 from verifiers.postgres import checks
@@ -109,3 +110,41 @@ def test_index_on_the_parent_that_was_whole_at_the_source_fails_where_it_is_not(
         assert (check.verdict, check.observed["invalidNames"]) == (Verdict.FAIL, ["public.p_v"])
         differing = [check for check in compare(expected, capture(copy, key=KEY)) if check.verdict is Verdict.FAIL]
         assert [check.id for check in differing] == ["catalog.diff"]
+
+
+@contextmanager
+def in_encoding(server: SandboxServer, encoding: str) -> Iterator[str]:
+    """Yield the URL of an empty database in an encoding, dropped afterwards."""
+    name = f"test_{encoding.lower()}"
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C' LOCALE_PROVIDER libc").format(
+                sql.Identifier(name), sql.Literal(encoding)
+            )
+        )
+        try:
+            yield server.url(name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_JP"])
+def test_rows_of_any_encoding_have_a_manifest_and_a_changed_one_is_seen(
+    postgres_server: SandboxServer, tmp_path: Path, encoding: str
+) -> None:
+    # Two bytes above 127, which are é and à, or one letter, or nothing that anybody knows.
+    rows = "SELECT n, convert_from('\\xb4c1'::bytea, current_setting('server_encoding')) FROM generate_series(1, 300) n"
+    with in_encoding(postgres_server, encoding) as source:
+        run(source, "SET client_encoding = SQL_ASCII", f"CREATE TABLE t AS {rows}")
+        expected = capture(source, key=KEY)
+        assert expected.identity.encoding == encoding
+        assert expected.tables["public.t"].sample
+        path = dump(postgres_server, source, tmp_path / "x.dump")
+    with in_encoding(postgres_server, encoding) as copy:
+        done = restore(postgres_server, copy, path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not_passed(compare(expected, capture(copy, key=KEY))) == []
+        run(copy, "UPDATE t SET convert_from = 'x' || convert_from WHERE n % 2 = 0")
+        observed = capture(copy, key=KEY)
+        assert observed.tables["public.t"].sample != expected.tables["public.t"].sample
+        assert [name for name, _ in not_passed(compare(expected, observed))] == ["content.hashes"]

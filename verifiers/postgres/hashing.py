@@ -83,11 +83,12 @@ def query(piece: Piece, *, method: str, residue: int | None) -> sql.Composed:
         row_hash = sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)').format(row)
     sample: sql.Composable = sql.SQL("NULL::numeric")
     if residue is not None and piece.columns:
-        # The first 8 bytes of SHA-256 of the row's text, as a number. The filter is evaluated first, so that only the
-        # sampled rows are written out as text.
+        # The first 8 bytes of SHA-256 of the row's text, as a number, in the encoding that both databases have: to
+        # convert it would fail at bytes that SQL_ASCII takes for granted. The filter is evaluated first, so that only
+        # the sampled rows are written out as text.
         digest = sql.SQL(
             "('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256("
-            "pg_catalog.convert_to({}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+            "pg_catalog.convert_to({}::text, pg_catalog.getdatabaseencoding())), 1, 8), 'hex'))::bit(64)::bigint"
         ).format(row)
         sample = sql.SQL("pg_catalog.sum({}) FILTER (WHERE {} & {} = {})").format(
             digest, row_hash, sql.Literal(SAMPLE_MASK), sql.Literal(residue)
