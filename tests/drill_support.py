@@ -65,6 +65,7 @@ class Estate:
     sandbox_name: str = "sandbox"
     manifest: bytes | None = None
     told: list[str] = field(default_factory=list)
+    on_phase: Callable[[str], object] = lambda _phase: None
 
     @property
     def asset(self) -> Asset:
@@ -157,9 +158,13 @@ class Estate:
             manifest=self.manifest,
             key=KEY,
             settings=SandboxSettings(self.provider, self.accept_none, self.quota, self.sandbox, self.keep_logs),
-            progress=lambda phase, _done, _total: self.told.append(phase),
+            progress=self._progress,
             deadline_s=deadline_s,
         )
+
+    def _progress(self, phase: str, _done: int | None, _total: int | None) -> None:
+        self.told.append(phase)
+        self.on_phase(phase)
 
 
 def by_id(drill: Drill) -> dict[str, Check]:

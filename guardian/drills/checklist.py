@@ -107,6 +107,20 @@ class Checklist:
                 self.put(Check(check_id, None, Verdict.ERROR, message=why, duration_s=seconds))
         return [self._done[check_id] for check_id in ids]
 
+    def end(self, why: str, amiss: Sequence[str]) -> None:
+        """Take in how the drill ended: what went wrong after its last check must not leave a pass.
+
+        why: what ended it early, if anything did. amiss: what failed while the sandbox was torn down.
+        """
+        reasons = [f"the sandbox did not end cleanly: {reason}" for reason in amiss]
+        if why and all(check_id in self._done for check_id in CHECKS if self.wanted(check_id)):
+            reasons.insert(0, why)  # otherwise the checks that were not reached tell it
+        if reasons:
+            before = self._done.get("isolation") or Check("isolation", None, Verdict.ERROR)
+            said = [before.message] if before.verdict is Verdict.ERROR and before.message else []
+            message = "; ".join([*said, *reasons])
+            self.put(replace(before, verdict=Verdict.ERROR, message=message[:1].upper() + message[1:]))
+
     def result(self, why: str) -> list[Check]:
         """Return every check of the list in its order. why: the reason for those that were not reached."""
         checks = []

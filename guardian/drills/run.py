@@ -1,7 +1,8 @@
 """One drill: fetch a backup, restore it in a sandbox, look at everything, tear down, and say what was proved.
 
 Invariant: `run_drill` returns a result whose checks are all of `checklist.CHECKS`, whatever happens on the way, and
-leaves nothing behind; only a signal or a fault in the teardown ends it otherwise, and then a sweep finds the rest.
+leaves nothing behind. Only a signal ends it otherwise. A teardown that fails is told as an error of `isolation`, and
+what it left a sweep finds.
 The source of the backup is never touched. What is returned holds no row, DETAIL or CONTEXT.
 """
 
@@ -35,7 +36,7 @@ from verifiers.sandbox.workspace import Watch, Workspace, refuse_overlap
 from verifiers.sources import Fetched, SourceError, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from guardian.model import Asset, BackupJob, Service
@@ -69,7 +70,7 @@ def run_drill(
     """
     started_on = datetime.now(UTC)
     run = _Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
-    why = "the drill ended early"
+    why = ""
     with _terminable():
         try:
             run.all(run_id)
@@ -81,9 +82,10 @@ def run_drill(
             why = f"{type(error).__name__}, a defect of Guardian; please report it"
     if run.breach is not None:
         why = run.breach
+    run.checklist.end(why, run.amiss)
     result = DrillResult(
         required=required,
-        checks=run.checklist.result(why),
+        checks=run.checklist.result(why or "the drill ended early"),
         phases=[Phase(name, run.phases[name]) for name in DRILL_PHASES if name in run.phases],
         backup=run.described(),
         restored=run.restored,
@@ -115,6 +117,7 @@ class _Run:
     restored: bool = False
     sha256: str | None = None
     breach: str | None = None
+    amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
     _end: float = 0.0
 
@@ -144,7 +147,7 @@ class _Run:
                     stop=server.kill,
                 )
                 stack.callback(self._end_watch, watch)
-                stack.callback(server.stop)
+                stack.callback(self._undo, "the server could not be stopped", server.stop)
                 watch.start()
                 server.__enter__()
             self._started(server, archive)
@@ -275,11 +278,22 @@ class _Run:
 
     def _tear_down(self, workspace: Workspace, run_id: str) -> None:
         with self._phase("teardown"):
-            if self.settings.keep_logs and (workspace.folder / "logs").is_dir():
-                kept = self.settings.folder / "kept_logs"  # no run id, so no sweep takes it for a run's folder
-                kept.mkdir(mode=0o700, exist_ok=True)
-                shutil.move(workspace.folder / "logs", kept / run_id)
-            workspace.close()
+            if self.settings.keep_logs:
+                self._undo("its logs could not be kept", lambda: self._keep_logs(workspace.folder / "logs", run_id))
+            self._undo("its folder could not be removed", workspace.close)
+
+    def _keep_logs(self, logs: Path, run_id: str) -> None:
+        if logs.is_dir():
+            kept = self.settings.folder / "kept_logs"  # no run id, so no sweep takes it for a run's folder
+            kept.mkdir(mode=0o700, exist_ok=True)
+            shutil.move(logs, kept / run_id)
+
+    def _undo(self, failing: str, step: Callable[[], None]) -> None:
+        """Take one step of the teardown; if it fails, the next ones follow all the same, and the result tells."""
+        try:
+            step()
+        except (VerifierError, OSError) as error:
+            self.amiss.append(f"{failing}: {error}")
 
     # -- small things
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import tempfile
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from guardian.model import Assurance
 from tests.drill_support import RUN_1, RUN_2, Estate, by_id, verdicts
 from verifiers.result import Verdict
 from verifiers.sandbox.options import ServerOptions
+from verifiers.sandbox.process import processes_in
 from verifiers.sandbox.programs import all_programs, find_programs
 from verifiers.sandbox.server import SandboxServer
 from verifiers.sandbox.workspace import sweep
@@ -284,3 +287,57 @@ def test_logs_are_kept_only_when_asked_for_and_no_sweep_takes_them(estate: Estat
     kept = estate.sandbox / "kept_logs" / RUN_1
     assert "pg_restore" in " ".join(path.name for path in kept.iterdir())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+
+
+def test_logs_that_cannot_be_kept_leave_an_error_and_no_copy(estate: Estate) -> None:
+    estate.back_up()
+    estate.keep_logs = True
+    estate.sandbox.mkdir()
+    (estate.sandbox / "kept_logs").write_text("a file in the way")
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "error") == {"isolation"}
+    assert "its logs could not be kept" in by_id(drill)["isolation"].message
+    assert [path.name for path in estate.sandbox.iterdir()] == ["kept_logs"]
+
+
+def test_copy_that_cannot_be_removed_is_an_error_with_the_reason(estate: Estate) -> None:
+    in_the_way = estate.sandbox / f".{RUN_1}"  # the name under which a run's folder is removed
+
+    def block(phase: str) -> None:
+        if phase == "teardown":
+            in_the_way.mkdir()
+            (in_the_way / "file").touch()
+
+    estate.back_up()
+    estate.on_phase = block
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "error") == {"isolation"}
+    assert "its folder could not be removed" in by_id(drill)["isolation"].message
+    assert drill.result.assurance is None
+    shutil.rmtree(in_the_way)
+    told: list[object] = []
+    assert [leftover.run_id for leftover in sweep(estate.sandbox, before_removal=told.append)] == [RUN_1]
+    assert told == [], "the drill itself was recorded, so it is not recorded as killed"
+
+
+def test_quota_used_up_after_the_last_check_is_an_error_all_the_same(estate: Estate) -> None:
+    def use_up(phase: str) -> None:
+        if phase == "application checks":
+            folder = estate.sandbox / RUN_1
+            with (folder / "logs/large").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 1 << 30)
+            end = time.monotonic() + 60
+            while processes_in(folder / "box"):
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+    estate.type = "postgres"  # nothing asks the server in the last phase
+    estate.back_up()
+    estate.quota = 1 << 30
+    estate.on_phase = use_up
+    drill = valid(estate.drill())
+    assert drill.result.verdict is Verdict.ERROR
+    assert verdicts(drill, "error") == {"isolation"}
+    assert "the disk quota of 1.00 GiB was used up" in by_id(drill)["isolation"].message.lower().replace("gib", "GiB")
