@@ -11,6 +11,7 @@ from psycopg import sql
 
 from tests.restore_support import KEY, database, dump, restore
 from verifiers.postgres import checks
+from verifiers.postgres.archive import read_archive
 from verifiers.postgres.manifest import capture, compare
 from verifiers.result import Verdict
 
@@ -148,3 +149,48 @@ def test_rows_of_any_encoding_have_a_manifest_and_a_changed_one_is_seen(
         observed = capture(copy, key=KEY)
         assert observed.tables["public.t"].sample != expected.tables["public.t"].sample
         assert [name for name, _ in not_passed(compare(expected, observed))] == ["content.hashes"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw", "name"),
+    [
+        ("LATIN1", b"tabl\xe9", "tablé"),
+        ("WIN1252", b"t\x80", "t€"),
+        ("EUC_JP", b"\xb4\xc1", "漢"),
+        ("LATIN9", b"\xa4", "€"),
+        ("UTF8", "tablé".encode(), "tablé"),
+    ],
+)
+def test_names_are_read_in_the_encoding_of_the_archive(
+    postgres_server: SandboxServer, tmp_path: Path, encoding: str, raw: bytes, name: str
+) -> None:
+    with in_encoding(postgres_server, encoding) as url:
+        run(url, f'CREATE TABLE "{name}" (v int)', f'CREATE INDEX "i{name}" ON "{name}" (v)')
+        path = dump(postgres_server, url, tmp_path / "x.dump")
+        assert raw in path.read_bytes()
+        archive = read_archive(path)
+        assert f"TABLE public.{name}" in {entry.label for entry in archive.entries}
+        check = checks.catalog_readable(url, archive=archive)
+        assert check.verdict is Verdict.PASS, check
+
+
+def test_role_with_a_letter_of_the_encoding_is_needed_by_its_name(
+    postgres_server: SandboxServer, tmp_path: Path
+) -> None:
+    with in_encoding(postgres_server, "LATIN1") as url:
+        run(url, 'CREATE ROLE "hélène"')
+        try:
+            run(url, "CREATE TABLE t (v int)", 'GRANT SELECT ON t TO "hélène"')
+            needs = read_archive(dump(postgres_server, url, tmp_path / "x.dump")).needs
+            assert (needs.encoding, list(needs.roles)) == ("LATIN1", ["hélène", "postgres"])
+        finally:
+            run(url, 'DROP TABLE t; DROP ROLE "hélène"')
+
+
+def test_names_of_no_known_encoding_lose_nothing(postgres_server: SandboxServer, tmp_path: Path) -> None:
+    with in_encoding(postgres_server, "SQL_ASCII") as url:
+        for statement in (b'CREATE TABLE "a\xe9" (v int)', b'CREATE TABLE "a\xe8" (v int)', 'CREATE TABLE "ü" (v int)'):
+            with psycopg.connect(url, autocommit=True, client_encoding="SQL_ASCII") as connection:
+                connection.execute(statement.encode() if isinstance(statement, str) else statement)
+        entries = read_archive(dump(postgres_server, url, tmp_path / "x.dump")).entries
+    assert {entry.tag for entry in entries if entry.desc == "TABLE"} == {r"a\xe9", r"a\xe8", "ü"}

@@ -60,7 +60,7 @@ class NeedsCollector:
     ) -> None:
         """Take one entry into account."""
         if desc == "ENCODING":
-            self._encoding = next((literal(words[-1]) for words in statements(definition)), None)
+            self._encoding = encoding_of(definition)
         if desc == "DATABASE":
             self._database = _options(definition)
         if desc.startswith("DATABASE") or (desc == "ACL" and tag.startswith("DATABASE ")):
@@ -91,6 +91,12 @@ class NeedsCollector:
             icu=self._icu or provider == "icu",
             server_major=self._major,
         )
+
+
+def encoding_of(definition: str) -> str | None:
+    """Return what an ENCODING entry sets, `LATIN1` of `SET client_encoding = 'LATIN1';`, or None."""
+    last = next((words[-1] for words in statements(definition)), "")
+    return literal(last) if last.endswith("'") else None
 
 
 def _options(definition: str) -> dict[str, str]:

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from verifiers.errors import VerifierError
-from verifiers.postgres.archive_needs import Needs, NeedsCollector
+from verifiers.postgres.archive_needs import Needs, NeedsCollector, encoding_of
+from verifiers.postgres.encodings import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,12 +89,17 @@ def read_archive(path: Path) -> Archive:
 
 
 class Reader:
-    """The archiver's integers and strings over a stream. size: of the file, which bounds every length in it."""
+    """The archiver's integers and strings over a stream.
+
+    size: of the file, which bounds every length in it. codec: Python's name of the strings' encoding, which the first
+    entry tells.
+    """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream, self.size = stream, size
         self.position = 0
         self.int_size, self.offset_size = 4, 8
+        self.codec = "utf-8"
 
     def take(self, count: int) -> bytes:
         """Return exactly `count` bytes. Raises ArchiveError at the end of the file."""
@@ -130,8 +136,8 @@ class Reader:
             return None
         if length > _STRING_LIMIT:
             raise ArchiveError(f"a string at byte {self.position} claims {length} bytes; damaged")
-        # Names come in the database's own encoding; replaced bytes cannot match anything, and nothing is written back.
-        return self.take(length).decode("utf-8", "replace")
+        # A byte that is no letter of the encoding is kept as \xe9, so that two such names stay two.
+        return self.take(length).decode(self.codec, "backslashreplace")
 
     def offset(self) -> tuple[int, int]:
         """Return (state, position) of a data block."""
@@ -215,6 +221,8 @@ def read_entry(reader: Reader, version: tuple[int, int, int]) -> tuple[Entry, st
     state, offset = reader.offset()
     if state not in {_NO_DATA, _POSITION_UNKNOWN, _POSITION_KNOWN} or desc is None:
         raise ArchiveError(f"the table of contents is damaged before byte {reader.position}")
+    if desc == "ENCODING":
+        reader.codec = codec_of(encoding_of(definition or "") or "")
     entry = Entry(
         dump_id=dump_id,
         desc=desc,
