@@ -162,7 +162,7 @@ class Estate:
             deadline_s=deadline_s,
         )
 
-    def _progress(self, phase: str, _done: int | None, _total: int | None) -> None:
+    def _progress(self, phase: str, done: int | None, total: int | None) -> None:  # noqa: ARG002 -- the protocol's
         self.told.append(phase)
         self.on_phase(phase)
 

@@ -78,6 +78,25 @@ def test_code_in_a_dump_runs_at_restore_and_reaches_no_file_of_the_host(estate: 
     assert verdicts(reached, "fail") == {"materialized-views"}, "it raised, so the view was left empty"
 
 
+def test_login_trigger_in_a_dump_keeps_nobody_out_of_the_copy(estate: Estate) -> None:
+    with psycopg.connect(estate.conninfo()) as connection:
+        connection.execute(
+            """
+            CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF current_setting('wal_level') = 'minimal' THEN
+                    RAISE EXCEPTION 'nobody comes in';
+                END IF;
+            END $$;
+            CREATE EVENT TRIGGER doorkeeper ON login EXECUTE FUNCTION public.refuse();
+            ALTER EVENT TRIGGER doorkeeper ENABLE ALWAYS;
+            """
+        )
+    estate.back_up()
+    drill = estate.drill()
+    assert drill.result.verdict is Verdict.PASS, [check.message for check in drill.result.checks]
+
+
 def test_restore_that_breaks_at_a_row_keeps_nothing_of_it(
     estate: Estate, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

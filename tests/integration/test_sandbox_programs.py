@@ -83,11 +83,11 @@ def test_what_a_backup_needs_and_the_server_lacks_is_listed(wanted: Wanted, miss
 
 def test_no_server_of_ours_listens_on_tcp_or_logs_statements() -> None:
     for options in (ServerOptions(), ServerOptions(durable=True)):
-        text = options.postgresql_conf()
+        text = options.postgresql_conf(18)
         assert "listen_addresses = ''" in text
         assert "log_min_error_statement = 'panic'" in text
         assert "shared_preload_libraries = ''" in text
 
 
 def test_settings_are_quoted() -> None:
-    assert "a = 'it''s \\\\'\n" in ServerOptions(settings={"a": "it's \\"}).postgresql_conf()
+    assert "a = 'it''s \\\\'\n" in ServerOptions(settings={"a": "it's \\"}).postgresql_conf(18)

@@ -45,6 +45,8 @@ _THROWAWAY = {
     "max_locks_per_transaction": "1024",  # one transaction looks at every table, and Odoo has thousands with indexes
     "jit": "off",
 }
+# By the major version that first has them. A login event trigger would run at every connection, and can refuse it.
+_THROWAWAY_SINCE = {17: {"event_triggers": "off"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,11 @@ class ServerOptions:
     locale: str | None = None
     start_deadline_s: float = 120
 
-    def postgresql_conf(self) -> str:
-        """Return the text of postgresql.conf."""
-        return "".join(f"{name} = '{_quoted(value)}'\n" for name, value in self._all().items())
+    def postgresql_conf(self, major: int) -> str:
+        """Return the text of postgresql.conf for a server of version `major`."""
+        since = {} if self.durable else _THROWAWAY_SINCE
+        newer = {name: value for first, added in since.items() if major >= first for name, value in added.items()}
+        return "".join(f"{name} = '{_quoted(value)}'\n" for name, value in (newer | self._all()).items())
 
     def pg_hba_conf(self) -> str:
         """Return the text of pg_hba.conf."""

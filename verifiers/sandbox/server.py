@@ -209,7 +209,7 @@ class SandboxServer:
         number = user if user is not None else 1000  # the id that bwrap shows for us in its user namespace
         self._write("etc/passwd", f"guardian:x:{number}:{number}::/tmp:/bin/sh\n")
         self._write("etc/group", f"guardian:x:{number}:\n")
-        self._write("etc/postgresql.conf", self.options.postgresql_conf())
+        self._write("etc/postgresql.conf", self.options.postgresql_conf(self.programs.major))
         self._write("etc/pg_hba.conf", self.options.pg_hba_conf())
         if self.provider.name == "none" and user is not None:
             self._make_reachable(user)
