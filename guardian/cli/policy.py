@@ -40,5 +40,7 @@ def show(
     terminal.say(f"{control}: {described['title']}  [{described['severity']}]\n\n{described['description']}\n")
     terminal.say(f"What to do: {described['remediation']}\n")
     terminal.say(f"Reads: {', '.join(described['inputs'])}")
+    for name, parameter in described["params"].items():
+        terminal.say(f"Parameter {name} ({parameter['type']}): {parameter['about']}")
     for framework, clauses in described["frameworks"].items():
         terminal.say(f"{framework}: {', '.join(clauses)}")

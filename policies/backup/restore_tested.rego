@@ -4,9 +4,8 @@
 # description: |
 #   The newest drill of every asset passed, reached the assurance that the asset requires, and is no older than `maxAge`,
 #   the cadence of its tier. An older success does not excuse a newer failure, nor does an older backup's success excuse
-#   the failure of a newer backup. Only drills that are signed in this
-#   environment's own log count. Scheduled slots that were missed are judged once the daemon keeps slots; until then
-#   a drill that never ran shows as one that is too old.
+#   the failure of a newer backup. Only drills that are signed in this environment's own log count. Scheduled slots that
+#   were missed are judged once the daemon keeps slots; until then a drill that never ran shows as one that is too old.
 # related_resources:
 #   - ref: https://csrc.nist.gov/pubs/sp/800/53/r5/upd1/final
 #     description: NIST SP 800-53, CP-9(1) testing for reliability and integrity
