@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from guardian.drills.lacking_locale import LackingLocale
 from verifiers.postgres.restore import Kind, classify, messages_check
 from verifiers.postgres.session import connect, describe
 from verifiers.sandbox import SandboxError
@@ -20,7 +21,7 @@ from verifiers.sandbox.features import Wanted, features, lacks
 from verifiers.sandbox.options import SUPERUSER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from verifiers.postgres.archive import Archive, Needs
@@ -29,15 +30,27 @@ if TYPE_CHECKING:
 
 _TAKEN = {"postgres", "template0", "template1"}
 _RESTORED_AS = "restored"
+_INSTEAD = " instead of "
+_WITH_GENERATED = """
+    SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname)
+    FROM pg_catalog.pg_attribute a
+        JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.attgenerated = 's' AND NOT a.attisdropped
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A database after pg_restore. check: `restore.messages`. whole: pg_restore came to its end."""
+    """A database after pg_restore. check: `restore.messages`. whole: pg_restore came to its end.
+
+    lacking_locale: what the lack of the source's locale can explain, None if the sandbox has it.
+    """
 
     database: str
     check: Check
     whole: bool
+    lacking_locale: LackingLocale | None
 
 
 def minimum_major(archive: Archive) -> int:
@@ -92,7 +105,21 @@ def restore(
         "jobs": jobs,
     }
     observed = {**check.observed, **made} if isinstance(check.observed, dict) else {"messages": check.observed, **made}
-    return Restored(name, replace(check, observed=observed), not any(m.kind is Kind.FATAL for m in messages))
+    whole = not any(message.kind is Kind.FATAL for message in messages)
+    lacking_locale = None
+    if archive.needs.locale and _INSTEAD in locale:
+        generated = _generated(server.conninfo(name)) if whole else []
+        lacking_locale = LackingLocale.of(archive.needs.locale, messages, generated)
+    return Restored(name, replace(check, observed=observed), whole, lacking_locale)
+
+
+def _generated(conninfo: str) -> list[str]:
+    """Return the tables with stored generated columns, named as in a manifest."""
+    try:
+        with connect(conninfo) as connection:
+            return [name for (name,) in connection.execute(_WITH_GENERATED)]
+    except psycopg.Error:
+        return []  # then nothing is explained by them
 
 
 def _make_roles(connection: psycopg.Connection[object], roles: Collection[str]) -> None:
@@ -121,12 +148,17 @@ def _make_database(connection: psycopg.Connection[object], name: str, needs: Nee
         try:
             connection.execute(make + as_source)
         except psycopg.Error:
-            # Not on this machine. It decides how text is sorted, not what rows hold: content is compared all the same.
+            # Not on this machine. What comes out otherwise for that is judged with it, see `lacking_locale`.
             pass
         else:
             return f"{needs.locale} as at the source"
-    connection.execute(make + sql.SQL(" LOCALE 'C'") + _plain_provider(connection))
-    return f"C instead of {needs.locale}, which the sandbox lacks" if needs.locale else "C"
+    for words, clauses in _fallbacks(connection, needs.encoding):
+        try:
+            connection.execute(make + clauses)
+        except psycopg.Error:
+            continue
+        return f"{words}{_INSTEAD}{needs.locale}, which the sandbox lacks" if needs.locale else words
+    raise SandboxError(f"the sandbox server makes no database in encoding {needs.encoding}")
 
 
 def _locale_clauses(needs: Needs) -> sql.Composed | None:
@@ -140,6 +172,17 @@ def _locale_clauses(needs: Needs) -> sql.Composed | None:
             return sql.SQL(" LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'").format(locale)
         case _:
             return sql.SQL(" LOCALE {}").format(locale)
+
+
+def _fallbacks(connection: psycopg.Connection[object], encoding: str | None) -> Iterator[tuple[str, sql.Composable]]:
+    """Yield locales by how near they come: one that knows the letters of all languages if the encoding has them."""
+    provider = _plain_provider(connection)
+    if encoding == "UTF8":
+        for name in ("C.utf8", "C.UTF-8"):  # the one name or the other, by the C library
+            yield name, sql.SQL(" LOCALE {}").format(sql.Literal(name)) + provider
+        if connection.info.server_version >= 170000:
+            yield "builtin C.UTF-8", sql.SQL(" LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'")
+    yield "C", sql.SQL(" LOCALE 'C'") + provider
 
 
 def _plain_provider(connection: psycopg.Connection[object]) -> sql.SQL:

@@ -259,6 +259,8 @@ class _Run:
             restored = restore(
                 server, fetched.dump, archive, roles_of_manifest=roles, deadline_s=max(1.0, self._left_s())
             )
+        if restored.lacking_locale is not None:
+            self.checklist.judge = restored.lacking_locale.judge
         self.checklist.put(replace(restored.check, duration_s=self.phases["restore"]))
         if not restored.whole:
             raise StopDrill("pg_restore did not come to its end")
