@@ -86,6 +86,8 @@ CREATE TABLE app.secret (id integer, who text);
 ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY;
 CREATE POLICY mine ON app.secret AS RESTRICTIVE FOR SELECT TO rich_reader, "Rich Writer" USING (who = CURRENT_USER OR id > 10);
 
+CREATE POLICY grouped ON app.secret USING ((id = 1 OR who = 'a') AND who <> 'b');
+
 CREATE TABLE app.booking (
     room integer, during tsrange, EXCLUDE USING gist (room WITH =, during WITH &&) WHERE (room IS NOT NULL)
 );

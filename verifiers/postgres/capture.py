@@ -102,7 +102,9 @@ def capture(
         extensions=own.extensions,
         collations=own.collations,
         roles=own.roles,
-        catalog=digests,
+        catalog=digests.objects,
+        definitions=digests.definitions,
+        catalog_version=catalog.VERSION,
     )
 
 

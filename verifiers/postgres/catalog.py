@@ -1,8 +1,9 @@
 """The catalogue as digests: one for each object, over facts that survive dump and restore and a newer server.
 
 Invariant: a definition that means the same gives the same digest on every major version and after every restore; what
-may rightly change (object identifiers, tablespaces, spelling of expressions) is not part of it. The queries are in
-`catalog.sql`.
+may rightly change (object identifiers, tablespaces, spelling of expressions) is not part of it. That form cannot tell
+all expressions apart, so their exact texts have digests of their own, for servers of one major version. The queries are
+in `catalog.sql`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from verifiers.postgres.sqltext import normalise
+from verifiers.postgres.sqltext import exact, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
 
 _SECTION = re.compile(r"^-- object: (?P<kind>[a-z ]+?)(?: @(?P<majors>\S+))?$", re.MULTILINE)
 _MAJORS = re.compile(r"^(?P<code>.*?)\s*-- @(?P<majors>\S+)$")
 _MACRO = re.compile(r"\{(user|own|acl) ([^{}]+)\}")
+VERSION = 2  # of the queries and spellings: only digests of one version can be compared
 _DIGEST_CHARACTERS = 32  # 128 bits: an object's change cannot go unnoticed by chance
 
 
@@ -37,13 +39,24 @@ class Section:
     query: str
 
 
-def digests(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """Return `kind name` -> hex digest for every object of the user's. Raises psycopg.Error."""
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Digests by `kind name`. objects: in a form that all majors share. definitions: of SQL texts, exact."""
+
+    objects: dict[str, str]
+    definitions: dict[str, str]
+
+
+def digests(connection: psycopg.Connection[Any]) -> Catalogue:
+    """Return the digests of every object of the user's. Raises psycopg.Error."""
     major = connection.info.server_version // 10000
-    found: dict[str, str] = {}
+    found = Catalogue({}, {})
     for section in sections(major):
         for name, facts in _objects(connection, section):
-            found[f"{section.kind} {name}"] = facts
+            found.objects[f"{section.kind} {name}"] = _digest(facts, normalise)
+            texts = {fact: value for fact, value in facts.items() if fact.startswith("sql_") and value is not None}
+            if texts:
+                found.definitions[f"{section.kind} {name}"] = _digest(texts, exact)
     return found
 
 
@@ -102,23 +115,23 @@ def _expand(macro: re.Match[str]) -> str:
     )
 
 
-def _objects(connection: psycopg.Connection[Any], section: Section) -> Iterator[tuple[str, str]]:
+def _objects(connection: psycopg.Connection[Any], section: Section) -> Iterator[tuple[str, dict[str, Any]]]:
     with connection.cursor() as cursor:
         cursor.execute(section.query.encode())
         fields = [column.name for column in cursor.description or ()]
         for row in cursor:
             facts = dict(zip(fields, row, strict=True))
-            yield str(facts.pop("name")), _digest(facts)
+            yield str(facts.pop("name")), facts
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
+def _digest(facts: Mapping[str, Any], spelling: Callable[[str], str]) -> str:
     """Digest an object's facts. Nulls are left out, so that a fact that older servers do not know changes nothing."""
     canonical: dict[str, Any] = {}
     for name, value in facts.items():
         if value is None:
             continue
         if name.startswith("sql_"):
-            canonical[name] = normalise(value)
+            canonical[name] = spelling(value)
         elif name.startswith("set_"):
             canonical[name] = sorted(value)
         else:

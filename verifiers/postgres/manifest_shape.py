@@ -69,7 +69,8 @@ class PostgresManifest:
     method: how rows were hashed (`record`, or `text` before PostgreSQL 14). key_id: tells two keys apart, None without
     a key. excluded: tables not hashed, with the reason. materialized_views: None where not populated. collations: with
     their versions, None where the provider has none. roles: owners and grantees with their attributes (`login`, ...).
-    catalog: object -> hex digest of its normalised definition.
+    catalog: object -> hex digest of its normalised definition. definitions: object -> that of its exact SQL texts.
+    catalog_version: how the two were made.
     """
 
     method: str
@@ -86,6 +87,8 @@ class PostgresManifest:
     collations: Mapping[str, str | None]
     roles: Mapping[str, Sequence[str]]
     catalog: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    catalog_version: int = 0
 
     @property
     def rows(self) -> int:
@@ -133,6 +136,8 @@ class PostgresManifest:
             "collations": dict(self.collations),
             "roles": {name: list(attributes) for name, attributes in self.roles.items()},
             "catalog": dict(self.catalog),
+            "definitions": dict(self.definitions),
+            "catalogVersion": self.catalog_version,
         }
 
     @classmethod
@@ -169,6 +174,8 @@ class PostgresManifest:
             collations=root.mapping("collations", lambda item: None if item is None else _text(item)),
             roles=root.mapping("roles", lambda item: [_text(part) for part in _list(item)]),
             catalog=root.mapping("catalog", lambda item: _text(item, _HEX.pattern)),
+            definitions=root.mapping("definitions", lambda item: _text(item, _HEX.pattern)),
+            catalog_version=root.number("catalogVersion"),
         )
         for fields in (root, identity, large):
             fields.done()

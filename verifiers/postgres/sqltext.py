@@ -70,8 +70,8 @@ def normalise(text: str) -> str:
     """Return a definition in a spelling that does not depend on the server's major version or on dump and restore.
 
     Dropped are white space, parentheses, casts and qualifiers of names: PostgreSQL 16 stopped qualifying the columns
-    of a view over one table, and `IN ('a', 'b')` over varchar is printed with other casts after each restore. So a
-    difference in these alone goes unnoticed here; types and references are compared as catalogue facts besides.
+    of a view over one table. So a difference in these alone goes unnoticed here: between servers of one major version
+    `exact` is compared too.
     """
     kept: list[str] = []
     items = list(tokens(text))
@@ -86,6 +86,86 @@ def normalise(text: str) -> str:
         elif item not in "()":
             kept.append(item if item[0] == "$" or item[-1] in "\"'" else item.lower())
     return " ".join(kept)
+
+
+def exact(text: str) -> str:
+    """Return a definition in a spelling that dump and restore on one major version leave as it is.
+
+    Nothing is dropped but what cannot mean anything: parentheses of an AND among ANDs, or an OR among ORs, which
+    `b IN (s, a, 1)` has until it is restored. A cast of a whole array constructor goes to its elements, as the parser
+    does when it reads `IN ('a', 'b')` over varchar back: `(ARRAY[a, b])::text[]` is `ARRAY[(a)::text, (b)::text]`.
+    """
+    items = list(tokens(text))
+    position = 0
+    while position < len(items):
+        if [item.upper() for item in items[position : position + 3]] == ["(", "ARRAY", "["]:
+            items = _pushed(items, position)
+        position += 1
+    try:
+        return " ".join(_flat(iter(items)))
+    except RecursionError:  # hundreds of parentheses in one another: as it is
+        return " ".join(items)
+
+
+def _flat(items: Iterator[str]) -> list[str]:
+    """Return the items up to a closing parenthesis, `((a OR b) OR c)` as `(a OR b OR c)`; likewise AND."""
+    parts: list[list[str]] = []  # one token, or a group from its opening to its closing parenthesis
+    kinds: list[str | None] = []  # of a group, the one connective that stands in it
+    for item in items:
+        if item == ")":
+            break
+        inner = _flat(items) if item == "(" else []
+        parts.append(["(", *inner, ")"] if item == "(" else [item])
+        kinds.append(_connective(inner))
+    own = _connective([item for part in parts for item in part])
+    flat: list[str] = []
+    for place, part in enumerate(parts):
+        around = [*parts[max(0, place - 1) : place], *parts[place + 1 : place + 2]]
+        operand = own is not None and all(each == [own] for each in around)
+        flat += part[1:-1] if operand and kinds[place] == own else part
+    return flat
+
+
+def _connective(items: Sequence[str]) -> str | None:
+    """Return AND or OR, whichever alone stands outside all parentheses."""
+    depth, found = 0, set()
+    for item in items:
+        depth += {"(": 1, ")": -1}.get(item, 0)
+        if depth == 0 and item.upper() in {"AND", "OR"}:
+            found.add(item)
+    return found.pop() if len(found) == 1 else None
+
+
+def _pushed(items: list[str], start: int) -> list[str]:
+    """Return the items with the cast of the array constructor in parentheses at `start`, if any, at its elements."""
+    parts = _elements(items, start + 2)
+    end = start + 3 + sum(len(part) + 1 for part in parts)  # behind the closing bracket
+    if not all(parts) or items[end : end + 2] != [")", "::"]:
+        return items
+    after = _after_type(items, end + 2)
+    kind = items[end + 2 : after]
+    if kind[-2:] != ["[", "]"]:
+        return items
+    cast: list[str] = []
+    for part in parts:
+        inner = kind if [item.upper() for item in part[:2]] == ["ARRAY", "["] else kind[:-2]
+        cast += [",", "(", *part, ")", "::", *inner]
+    return [*items[:start], "ARRAY", "[", *cast[1:], "]", *items[after:]]
+
+
+def _elements(items: Sequence[str], opening: int) -> list[list[str]]:
+    """Return what stands between the commas of the brackets that open at `opening`."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for item in items[opening + 1 :]:
+        if depth == 0 and item == "]":
+            break
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(item, 0)
+        if depth == 0 and item == ",":
+            parts.append([])
+        else:
+            parts[-1].append(item)
+    return parts
 
 
 def _after_type(items: Sequence[str], position: int) -> int:
