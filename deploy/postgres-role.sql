@@ -12,5 +12,8 @@ GRANT SELECT ON pg_hba_file_rules TO guardian;
 
 -- Only for the backup of an Odoo pair, in that database: the lock that holds off Odoo's attachment garbage collector.
 --   GRANT UPDATE ON ir_attachment TO guardian;
+-- Only where there are large objects: pg_read_all_data does not cover them, and pg_dump stops at the first. This lets the
+-- role pass their permission checks (also for writing); or grant SELECT on each object instead.
+--   ALTER ROLE guardian SET lo_compat_privileges = on;
 -- Only where tables have row-level security: without it a dump would be half of them, so it is refused.
 --   ALTER ROLE guardian BYPASSRLS;      -- and say who owns it: controls: {postgres.superusers: {params: {owned: ...}}}

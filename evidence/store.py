@@ -154,7 +154,9 @@ class SqliteStore:
             make_private_folder(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite would make it readable to others
         elif not path.exists():
-            raise EvidenceError(f"there is no evidence log at {path}; `guardian init` makes one")
+            raise EvidenceError(
+                f"there is no evidence log at {path}: correct `storage:`, or restore the log from its backup"
+            )
         with _sqlite_errors():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             try:
@@ -342,6 +344,8 @@ def _postgres_errors() -> Iterator[None]:
     except psycopg.errors.LockNotAvailable as error:
         raise LogBusyError(f"the log was locked for {BUSY_TIMEOUT_S} s; nothing was written, try again") from error
     except psycopg.errors.UndefinedTable as error:
-        raise EvidenceError("the database holds no evidence log; `guardian init` makes one") from error
+        raise EvidenceError(
+            "the database holds no evidence log: correct `storage:`, or restore the log from its backup"
+        ) from error
     except psycopg.Error as error:
         raise EvidenceError(f"the log's database failed: {error}") from error

@@ -136,7 +136,10 @@ class _Builder:
             ),
             engine=model.engine.type,
             controls={
-                name: ControlSettings(control.mode or {}, control.params) for name, control in model.controls.items()
+                name: ControlSettings(
+                    control.mode or {}, control.params, f"{self._name}:{self._tree.line(('controls', name))}: "
+                )
+                for name, control in model.controls.items()
             },
             schedules=tuple(
                 Schedule(item.job, item.cron, item.time_zone, item.grace, item.asset) for item in model.schedules

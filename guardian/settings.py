@@ -28,7 +28,7 @@ class Secret:
     def read(self) -> str:
         """Return the value, without a trailing newline.
 
-        Raises ConfigError naming the reference and its place in guardian.yaml if it is missing or unreadable.
+        Raises ConfigError naming the reference and its place in guardian.yaml if it is missing, unreadable or empty.
         """
         scheme, _, rest = self.reference.partition(":")
         if scheme == "env":
@@ -37,11 +37,14 @@ class Secret:
                 raise ConfigError(
                     f"{self.where}the environment variable {rest} is not set; set it, or change {self.reference}"
                 )
-            return value
-        try:
-            return self.path.read_text(encoding="utf-8").rstrip("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.where}cannot read the secret {self.reference}: {error}") from error
+        else:
+            try:
+                value = self.path.read_text(encoding="utf-8").rstrip("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{self.where}cannot read the secret {self.reference}: {error}") from error
+        if not value:
+            raise ConfigError(f"{self.where}the secret {self.reference} is empty")
+        return value
 
     @property
     def path(self) -> Path:
@@ -62,10 +65,14 @@ class PostgresCollector:
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """What guardian.yaml says of one control: mode by tier (None key: every tier) and parameter overrides."""
+    """What guardian.yaml says of one control: mode by tier (None key: every tier) and parameter overrides.
+
+    where: `file:line: ` for messages.
+    """
 
     mode: Mapping[Tier | None, Mode] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)

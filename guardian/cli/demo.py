@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -52,9 +53,10 @@ def _print(done: Demo, seconds: float) -> None:
     console.print(table.drills_table([outcome.drill for outcome in done.drills]))
     if done.isolation == "none":
         terminal.say("isolation: NONE. bubblewrap cannot run here; the demo accepts that for backups it made itself")
+    verify = [sys.argv[0], "verify", str(shown / "pack.zip"), "--root", str(shown / "root.json")]
     terminal.say(
         f"{done.transactions:,} transactions were written while the backups were taken; {done.records} records signed "
         f"and verified; {seconds:.0f} s\n"
         f"evidence: {shown / 'pack.zip'}   report: {shown / 'report.html'}   configuration: {shown / 'guardian.yaml'}\n"
-        f"verify it: {Path(sys.argv[0])} verify {shown / 'pack.zip'} --root {shown / 'root.json'}"
+        f"verify it: {shlex.join(verify)}"
     )

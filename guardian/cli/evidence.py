@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -75,5 +76,5 @@ def export(
         return
     terminal.say(
         f"wrote {made.pack}: {made.records} records, {made.size_bytes:,} bytes\n"
-        f"verify it: guardian verify {made.pack} --root {made.root}"
+        f"verify it: {shlex.join(['guardian', 'verify', str(made.pack), '--root', str(made.root)])}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ def scan(
         if done.record:
             terminal.say(
                 f"record {done.record.index} ({done.record.record_id}); "
-                f"show it: guardian evidence show {done.record.index} --config {settings.path}"
+                f"show it: guardian evidence show {done.record.index} --config {shlex.quote(str(settings.path))}"
             )
     if record is None:
         terminal.note("not signed: this log does not know the snapshot, and a file may have been edited since")

@@ -138,7 +138,9 @@ def _errors(snapshot: Snapshot, stated: Iterable[Resource]) -> dict[str, dict[st
     errors: dict[str, dict[str, str]] = {}
     for resource in stated:
         kind = resource.attributes.get("kind") or resource.id.rsplit("/", 1)[-1]
-        told = [str(resource.attributes[name]) for name in ("reason", "detail") if resource.attributes.get(name)]
+        told = [
+            text for name in ("reason", "detail") if isinstance(text := resource.attributes.get(name), str) and text
+        ]
         errors.setdefault(str(kind), {})[resource.id] = ": ".join(told) or "no reason given"
     for status in snapshot.collectors:
         if status.status == "failed":

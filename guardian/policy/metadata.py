@@ -182,10 +182,10 @@ class Catalogue:
         for name, stated in settings.controls.items():
             control = self.controls.get(name)
             if control is None:
-                problems.append(f"controls.{name}: no such control{_nearest(name, self.controls)}")
+                problems.append(f"{stated.where}controls.{name}: no such control{_nearest(name, self.controls)}")
                 continue
             for key, value in stated.params.items():
-                where = f"controls.{name}.params.{key}"
+                where = f"{stated.where}controls.{name}.params.{key}"
                 parameter = control.parameters.get(key)
                 if parameter is None:
                     problems.append(f"{where}: no such parameter{_nearest(key, control.parameters)}")
@@ -195,7 +195,7 @@ class Catalogue:
                 except ValueError as error:
                     problems.append(f"{where}: {error}")
         if problems:
-            raise ConfigError("\n".join(f"{settings.path}: {problem}" for problem in problems))
+            raise ConfigError("\n".join(problems))
 
     def resolve(self, control: Control, tier: Tier | None, environment: str, settings: Settings) -> Resolved:
         """Return mode and parameters for resources of `tier` (None: the strictest), guardian.yaml before the defaults.

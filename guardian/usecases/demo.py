@@ -120,8 +120,11 @@ def prepare(folder: Path) -> Path:
         # The marker goes last, so that a replacement cut short can be replaced again.
         for entry in sorted(absolute.iterdir(), key=lambda entry: entry.name == MARKER):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    absolute.mkdir(parents=True, exist_ok=True)
-    (absolute / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+    try:
+        absolute.mkdir(parents=True, exist_ok=True)
+        (absolute / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder with --dir") from error
     return absolute
 
 

@@ -131,9 +131,7 @@ def _log(settings: Settings, *, fix: bool) -> Iterator[Item]:
             return
         report = verify_live(settings)
     except (GuardianError, EvidenceError) as error:
-        yield Item(
-            "evidence log", State.MISSING, str(error), "see the message; `guardian init` makes a new environment"
-        )
+        yield Item("evidence log", State.MISSING, str(error), "see the message")
         return
     if report.problems:
         member, message = report.problems[0]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from evidence import dsse, keyring
+from evidence import dsse, keyring, statement
+from evidence.errors import InvalidEvidenceError
 from evidence.log import Log
 from evidence.statement import new_record_id
 from evidence.verify import VerifiedRecord, verified_records
@@ -58,6 +59,8 @@ class Ledger:
         self.root: Root = keyring.read_root(self.root_path)
         self._record_key: PrivateKey | None = keyring.load_key(settings.keys.record.path) if writable else None
         log_key = keyring.load_key(settings.keys.log.path) if writable else None
+        if self._record_key is not None and log_key is not None and not create:
+            self._check_keys(self._record_key, log_key)
         self._records: list[VerifiedRecord] | None = None
         self.log = Log.open(
             database_url(settings), settings.storage.objects, origin=self.root.origin, log_key=log_key, create=create
@@ -70,6 +73,22 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.log.close()
+
+    def _check_keys(self, record_key: PrivateKey, log_key: PrivateKey) -> None:
+        """Refuse keys that the keyring in force does not know: what they sign would never verify."""
+        origin, objects = self.root.origin, self.settings.storage.objects
+        with Log.open(database_url(self.settings), objects, origin=origin, log_key=None) as log:
+            events = [dsse.open_envelope(envelope) for _, envelope in log.key_events()]
+        statements = [statement.parse_statement(event.payload) for event in events]
+        ring = keyring.verify_keyring([keyring.envelope_of(s.predicate) for s in statements], self.root)
+        for name, key in (("record", record_key), ("log", log_key)):
+            try:
+                ring.find(key.id, (name,))
+            except InvalidEvidenceError as error:
+                raise UsageError(
+                    f"keys.{name} of {self.settings.path} is not the {name} key of this environment: {error}. "
+                    "Nothing was written; correct `keys:`"
+                ) from error
 
     def context(self) -> Context:
         """Return what surrounds a run that begins now, with the last checkpoint as its beacon."""

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from guardian.errors import FailedError, UsageError
+from guardian.errors import ConfigError, FailedError, UsageError
 from guardian.records import source_manifest
 from guardian.redact import parse_key
 from guardian.usecases.backup_lock import taking_backup
@@ -127,7 +128,14 @@ def source_conninfo(settings: Settings, asset: Asset) -> str:
         raise UsageError(
             f"asset {asset.name!r} in {settings.path} has no `source: {{postgres: COLLECTOR, database: NAME}}`; add it"
         )
-    return make_conninfo(collector.dsn.read(), dbname=asset.source.database)
+    try:
+        return make_conninfo(collector.dsn.read(), dbname=asset.source.database)
+    except psycopg.ProgrammingError:
+        # Its message repeats what it could not parse, which may be the password.
+        message = (
+            f"{collector.dsn.where}the DSN of collector {collector.name!r} is malformed; write it as postgresql://…"
+        )
+        raise ConfigError(message) from None
 
 
 def _job(asset: Asset, job_name: str | None) -> BackupJob:
@@ -156,6 +164,7 @@ def _new_backup(asset: Asset, job: BackupJob, before: set[str]) -> BackupItem:
 
 
 def _run_backup(command: Sequence[str], conninfo: str, *, snapshot_id: str, folder: Path) -> None:
+    there = _entries(folder)
     with _libpq_environment(conninfo) as variables:
         environment = {
             **os.environ,
@@ -171,8 +180,19 @@ def _run_backup(command: Sequence[str], conninfo: str, *, snapshot_id: str, fold
     if completed.returncode != 0:
         raise BackupCommandError(
             f"the backup command {command[0]!r} exited {completed.returncode}; "
-            "its messages stand above. No manifest was made"
+            f"its messages stand above. No manifest was made{_left_behind(_entries(folder) - there)}"
         )
+
+
+def _entries(folder: Path) -> set[Path]:
+    return set(folder.iterdir())
+
+
+def _left_behind(paths: set[Path]) -> str:
+    """Say what a failed command left: a drill would take it for the newest backup."""
+    if not paths:
+        return ""
+    return f". It left {', '.join(str(path) for path in sorted(paths))}, which is no whole backup: remove it"
 
 
 @contextmanager

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardian.model import Evaluation, Mode, Snapshot
-    from guardian.policy.metadata import Catalogue
     from guardian.settings import Settings
 
 
@@ -43,6 +42,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
     Raises UsageError for a snapshot of another environment.
     """
     started_on = datetime.now(UTC)
+    bundles.load().catalogue.check(settings)  # before anything is collected
     with Ledger(settings, writable=True) as ledger:
         context = ledger.context()
         if snapshot_file is None:
@@ -89,9 +89,7 @@ def take_snapshot(settings: Settings) -> Snapshot:
 def judge(settings: Settings, snapshot: Snapshot) -> Evaluation:
     """Evaluate the bundled controls over `snapshot` with the configured engine."""
     bundle = bundles.load()
-    catalogue: Catalogue = bundle.catalogue
-    catalogue.check(settings)
-    return evaluate(snapshot, engine=WasmEngine(bundle), catalogue=catalogue, settings=settings)
+    return evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, settings=settings)
 
 
 def exit_code(evaluation: Evaluation, least_mode: Mode) -> int:

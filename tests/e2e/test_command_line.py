@@ -126,3 +126,47 @@ def test_erased_log_is_an_error_everywhere_and_is_never_begun_anew(tmp_path: Pat
         result = guardian(*command, "--config", config)
         assert result.code == 3, (command, result.stdout, result.stderr)
     assert not (tmp_path / ".guardian" / "guardian.db").exists()
+
+
+def test_wrong_signing_key_is_refused_before_it_could_spoil_the_log(tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    guardian("init", "--dir", str(ours))
+    guardian("init", "--dir", str(other))
+    path, text = ours / "guardian.yaml", (ours / "guardian.yaml").read_text()
+    for name, wrong in (("record", "keys/log.pem"), ("log", str(other / "keys/log.pem"))):
+        path.write_text(text.replace(f'{name}: "file:keys/{name}.pem"', f'{name}: "file:{wrong}"'))
+        refused = guardian("scan", "--config", str(path))
+        assert (refused.code, f"keys.{name}" in refused.stderr) == (2, True), refused.stderr
+    path.write_text(text)
+    assert guardian("scan", "--config", str(path)).code == 0
+    assert guardian("evidence", "verify", "--config", str(path)).code == 0
+
+
+def test_unknown_parameter_of_a_control_is_refused_with_its_line_before_anything_is_collected(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    path = tmp_path / "guardian.yaml"
+    path.write_text(path.read_text() + "controls: {postgres.superusers: {params: {alowed: [postgres]}}}\n")
+    line = len(path.read_text().splitlines())
+    result = guardian("scan", "--config", str(path))
+    assert result.code == 2
+    assert f"guardian.yaml:{line}: controls.postgres.superusers.params.alowed" in result.stderr
+    assert "allowed" in result.stderr
+
+
+def test_malformed_dsn_is_refused_and_never_repeated(tmp_path: Path) -> None:
+    guardian("init", "--dir", str(tmp_path))
+    path = tmp_path / "guardian.yaml"
+    service = "{name: s, assets: [{name: erp, type: postgres, source: {postgres: db, database: erp}}]}"
+    text = path.read_text().replace("services: []", f"services: [{service}]")
+    text = text.replace("collectors: []", 'collectors: [{name: db, type: postgres, dsn: "env:DSN"}]')
+    path.write_text(text)
+    for dsn, said in (("postgresql://guardian:secr%zz@localhost/x", "malformed"), ("", "is empty")):
+        result = guardian("manifest", "erp", "--config", str(path), env={"DSN": dsn})
+        assert (result.code, said in result.stderr) == (2, True), result.stderr
+        assert "secr%zz" not in result.stdout + result.stderr
+
+
+def test_folder_that_cannot_be_written_is_a_usage_error_of_the_demo() -> None:
+    result = guardian("demo", "--dir", "/proc/x")
+    assert (result.code, "Traceback" in result.stderr) == (2, False)
+    assert "--dir" in result.stderr

@@ -182,11 +182,11 @@ def test_mode_of_a_tier_goes_before_the_mode_of_all_and_that_before_the_default(
 def test_setting_of_what_does_not_exist_or_of_a_wrong_type_is_refused_with_the_way_out(
     policy_bundle: Bundle, controls: dict[str, dict[str, Any]], complaint: str
 ) -> None:
-    stated = {name: ControlSettings(params=params) for name, params in controls.items()}
+    stated = {name: ControlSettings(params=params, where="guardian.yaml:7: ") for name, params in controls.items()}
     with pytest.raises(ConfigError) as refused:
         policy_bundle.catalogue.check(make.settings(**stated))
     assert complaint in str(refused.value)
-    assert str(refused.value).startswith("guardian.yaml: ")
+    assert str(refused.value).startswith("guardian.yaml:7: ")
 
 
 def test_all_mistakes_are_told_at_once(policy_bundle: Bundle) -> None:
