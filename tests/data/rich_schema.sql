@@ -130,6 +130,16 @@ CREATE FUNCTION app.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN EN
 CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION app.on_ddl();
 CREATE TEXT SEARCH CONFIGURATION app.german (COPY = pg_catalog.german);
 CREATE PUBLICATION rich FOR TABLE app.secret, app.booking;
+CREATE PUBLICATION narrow FOR TABLE app.secret (id, who) WHERE (id > 1 AND who IN ('a', 'b'))
+    WITH (publish = 'insert', publish_via_partition_root = true);
+CREATE PUBLICATION whole FOR TABLES IN SCHEMA "Odd ""Schema""";
+COMMENT ON SCHEMA public IS 'not the standard one';
+CREATE FOREIGN DATA WRAPPER plain;
+CREATE SERVER far FOREIGN DATA WRAPPER plain OPTIONS (host 'far.test');
+CREATE USER MAPPING FOR rich_reader SERVER far OPTIONS (user 'u', password 'Canary');
+CREATE USER MAPPING FOR PUBLIC SERVER far;
+GRANT USAGE ON FOREIGN DATA WRAPPER plain TO rich_reader;
+GRANT USAGE ON FOREIGN SERVER far TO "Rich Writer";
 
 INSERT INTO app.partner (name, email, amount, state, code, tags, extra, pair, parent, positive)
     SELECT 'partner ' || i, 'P' || i || '@x.test', i / 7.0, (ARRAY['draft', 'done', 'cancel'])[1 + i % 3], 'a',
@@ -155,3 +165,4 @@ SELECT lo_from_bytea(70001, decode(repeat('ab', 5000), 'hex')), lo_create(70002)
 SELECT lo_put(70002, 10000, '\x0102');
 COMMENT ON LARGE OBJECT 70001 IS 'big';
 GRANT SELECT ON LARGE OBJECT 70001 TO rich_reader;
+ALTER LARGE OBJECT 70002 OWNER TO rich_reader;

@@ -276,6 +276,11 @@ SELECT format('%I', l.lanname) AS name, l.lanpltrusted, l.lanplcallfoid::regproc
     pg_get_userbyid(l.lanowner) AS owner
 FROM pg_language l WHERE l.oid >= 16384 AND {own pg_language l.oid}
 
+-- object: grants on language
+SELECT format('%I', l.lanname) AS name, {acl l l.lanacl l.lanowner} AS grants
+FROM pg_language l WHERE l.lanacl IS NOT NULL AND l.oid >= 16384 AND {own pg_language l.oid}
+    AND {acl l l.lanacl l.lanowner} IS DISTINCT FROM {acl l NULL l.lanowner}
+
 -- object: text search configuration
 SELECT format('%I.%I', n.nspname, c.cfgname) AS name, (SELECT prsname FROM pg_ts_parser p WHERE p.oid = c.cfgparser) AS parser,
     (SELECT array_agg(format('%s %s %s', m.maptokentype, m.mapseqno, m.mapdict::regdictionary))
@@ -297,6 +302,20 @@ SELECT format('%I', s.srvname) AS name, f.fdwname, s.srvtype, s.srvversion, pg_g
     (SELECT array_agg(o) FROM unnest(s.srvoptions) o) AS set_options
 FROM pg_foreign_server s JOIN pg_foreign_data_wrapper f ON f.oid = s.srvfdw WHERE {own pg_foreign_server s.oid}
 
+-- object: grants on foreign data wrapper
+SELECT format('%I', f.fdwname) AS name, {acl F f.fdwacl f.fdwowner} AS grants
+FROM pg_foreign_data_wrapper f WHERE f.fdwacl IS NOT NULL AND {own pg_foreign_data_wrapper f.oid}
+    AND {acl F f.fdwacl f.fdwowner} IS DISTINCT FROM {acl F NULL f.fdwowner}
+
+-- object: grants on foreign server
+SELECT format('%I', s.srvname) AS name, {acl S s.srvacl s.srvowner} AS grants
+FROM pg_foreign_server s WHERE s.srvacl IS NOT NULL AND {own pg_foreign_server s.oid}
+    AND {acl S s.srvacl s.srvowner} IS DISTINCT FROM {acl S NULL s.srvowner}
+
+-- Never their options: passwords are among them, and not every role sees them.
+-- object: user mapping
+SELECT format('%I on %I', m.usename, m.srvname) AS name FROM pg_user_mappings m
+
 -- object: event trigger
 SELECT format('%I', e.evtname) AS name, e.evtevent, e.evtfoid::regproc::text AS function, e.evtenabled,
     e.evttags AS set_tags, pg_get_userbyid(e.evtowner) AS owner
@@ -304,9 +323,35 @@ FROM pg_event_trigger e WHERE {own pg_event_trigger e.oid}
 
 -- object: publication
 SELECT format('%I', p.pubname) AS name, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate,
+    p.pubviaroot, -- @13+
+    (SELECT array_agg(quote_ident(n.nspname)) FROM pg_publication_namespace s JOIN pg_namespace n ON n.oid = s.pnnspid
+        WHERE s.pnpubid = p.oid) AS set_schemas, -- @15+
     (SELECT array_agg(r.prrelid::regclass::text) FROM pg_publication_rel r
         WHERE r.prpubid = p.oid) AS set_tables, pg_get_userbyid(p.pubowner) AS owner
 FROM pg_publication p WHERE {own pg_publication p.oid}
+
+-- object: narrowed publication @15+
+SELECT format('%I of %s', p.pubname, r.prrelid::regclass) AS name, pg_get_expr(r.prqual, r.prrelid) AS sql_filter,
+    (SELECT array_agg(a.attname) FROM unnest(r.prattrs::int2[]) k JOIN pg_attribute a ON a.attrelid = r.prrelid
+        AND a.attnum = k) AS set_columns
+FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+WHERE (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL) AND {own pg_publication p.oid}
+
+-- What it connects to and its slot are no facts: a dump may rightly be restored without either.
+-- object: subscription
+SELECT format('%I', s.subname) AS name, (SELECT array_agg(p) FROM unnest(s.subpublications) p) AS set_publications,
+    pg_get_userbyid(s.subowner) AS owner
+FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+
+-- object: extension
+SELECT format('%I', x.extname) AS name, n.nspname AS schema
+FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace
+
+-- There may be millions of them, so all have one digest.
+-- object: owners and grants of
+SELECT 'large objects' AS name, count(*) AS count, sum(hashtextextended(
+    concat_ws(' ', m.oid::int8, pg_get_userbyid(m.lomowner), {acl L m.lomacl m.lomowner}::text) COLLATE "C", 0)) AS digest
+FROM pg_largeobject_metadata m HAVING count(*) > 0
 
 -- object: access method
 SELECT format('%I', a.amname) AS name, a.amhandler::regproc::text AS handler, a.amtype
@@ -321,7 +366,8 @@ FROM pg_default_acl d
 -- object: comment
 SELECT format('%s %s', o.type, o.identity) AS name, d.description
 FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) o
-WHERE (d.objoid >= 16384 OR d.classoid = 'pg_largeobject'::regclass) AND d.classoid <> 'pg_extension'::regclass
+WHERE (d.objoid >= 16384 OR d.classoid = 'pg_largeobject'::regclass
+        OR (d.classoid = 'pg_namespace'::regclass AND d.objoid IN (SELECT oid FROM pg_namespace WHERE nspname = 'public'))) AND d.classoid <> 'pg_extension'::regclass
     AND coalesce(o.schema, '') !~ '^pg_t'
     AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         WHERE d.classoid = 'pg_class'::regclass AND i.indexrelid = d.objoid AND NOT i.indisvalid AND c.relkind = 'i')
