@@ -86,7 +86,7 @@ class Examination:
         run(["pages"], lambda: checks.pages(conninfo, logical=True))
         run(["amcheck"], lambda: checks.amcheck(conninfo, progress=self._two))
         run(["constraints"], lambda: checks.constraints(conninfo))
-        run(["indexes"], lambda: checks.indexes(conninfo))
+        run(["indexes"], lambda: checks.indexes(conninfo, manifest=known))
         run(["extensions"], lambda: checks.extensions(conninfo, needed=archive.needs.extensions, manifest=known))
 
     def files(self, conninfo: str, root: Path | None) -> None:

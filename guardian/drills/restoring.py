@@ -143,7 +143,7 @@ def _make_database(connection: psycopg.Connection[object], name: str, needs: Nee
     make = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
     if needs.encoding:
         make += sql.SQL(" ENCODING {}").format(sql.Literal(needs.encoding))
-    as_source = _locale_clauses(needs)
+    as_source = _locale_clauses(connection, needs)
     if as_source is not None:
         try:
             connection.execute(make + as_source)
@@ -161,7 +161,7 @@ def _make_database(connection: psycopg.Connection[object], name: str, needs: Nee
     raise SandboxError(f"the sandbox server makes no database in encoding {needs.encoding}")
 
 
-def _locale_clauses(needs: Needs) -> sql.Composed | None:
+def _locale_clauses(connection: psycopg.Connection[object], needs: Needs) -> sql.Composed | None:
     if not needs.locale:
         return None
     locale = sql.Literal(needs.locale)
@@ -171,7 +171,8 @@ def _locale_clauses(needs: Needs) -> sql.Composed | None:
         case "icu":
             return sql.SQL(" LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'").format(locale)
         case _:
-            return sql.SQL(" LOCALE {}").format(locale)
+            ctype = sql.Literal(needs.ctype or needs.locale)
+            return sql.SQL(" LC_COLLATE {} LC_CTYPE {}").format(locale, ctype) + _plain_provider(connection)
 
 
 def _fallbacks(connection: psycopg.Connection[object], encoding: str | None) -> Iterator[tuple[str, sql.Composable]]:

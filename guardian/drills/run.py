@@ -178,8 +178,8 @@ class _Run:
         taken_at = self.backup.taken_at
         # Whether the age is acceptable is judged by policy; here, only that there is one to judge.
         self.checklist.run(["freshness"], lambda: freshness(taken_at=taken_at, now=self.started_on, rpo_s=None))
-        if taken_at is not None:
-            self.measurements["rpoSeconds"] = max(0, int((self.started_on - taken_at).total_seconds()))
+        if taken_at is not None and taken_at <= self.started_on:
+            self.measurements["rpoSeconds"] = int((self.started_on - taken_at).total_seconds())
         return self.backup
 
     def _fetch(self, item: BackupItem, folder: Path) -> tuple[Fetched, Archive]:

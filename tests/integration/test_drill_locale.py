@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from guardian.drills.restoring import _make_database
 from tests.drill_support import Estate, by_id, verdicts
+from verifiers.postgres.archive import read_archive
 from verifiers.result import Verdict
 
 if TYPE_CHECKING:
@@ -115,3 +118,33 @@ def test_changed_digit_that_no_locale_explains_stays_a_fail(estate_in: Callable[
     drill = estate.drill()
     assert verdicts(drill, "fail") == {"content.hashes"}
     assert "sale_order" in by_id(drill)["content.hashes"].message
+
+
+@pytest.mark.parametrize(
+    ("options", "restored_as"),
+    [
+        ("LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'", ("b", "C", "C", "C.UTF-8")),
+        ("LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C.utf8'", ("c", "C", "C.utf8", None)),
+        ("LOCALE_PROVIDER libc LOCALE 'C'", ("c", "C", "C", None)),
+    ],
+)
+def test_database_is_made_with_provider_collation_and_letters_of_the_source(
+    postgres_server: SandboxServer, tmp_path: Path, options: str, restored_as: tuple[str | None, ...]
+) -> None:
+    source, copy = (f"locale_{secrets.token_hex(4)}" for _ in range(2))
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {source} TEMPLATE template0 ENCODING 'UTF8' {options}")
+        try:
+            dump = tmp_path / "one.dump"
+            program = str(postgres_server.programs.program("pg_dump"))
+            subprocess.run([program, "-Fc", "-f", str(dump), "-d", postgres_server.url(source)], check=True)
+            said = _make_database(connection, copy, read_archive(dump).needs)
+            assert said.endswith("as at the source")
+            made = connection.execute(
+                "SELECT datlocprovider::text, datcollate, datctype, datlocale FROM pg_database WHERE datname = %s",
+                (copy,),
+            ).fetchone()
+            assert made == restored_as
+        finally:
+            for name in (source, copy):
+                connection.execute(f"DROP DATABASE IF EXISTS {name}")

@@ -27,7 +27,7 @@ class Needs:
     """What a server must have before the archive can be restored. Names, sorted.
 
     server_major: major version that was dumped (18), None if the header does not tell. icu: a collation or the database
-    uses ICU. encoding: `UTF8`. roles: owners, grantees and policy roles, without PUBLIC.
+    uses ICU. encoding: `UTF8`. locale: of the provider, for libc its LC_COLLATE. ctype: LC_CTYPE.
     """
 
     extensions: Sequence[str]
@@ -38,6 +38,7 @@ class Needs:
     encoding: str | None
     locale_provider: str | None
     locale: str | None
+    ctype: str | None
     icu: bool
     server_major: int | None
 
@@ -82,12 +83,14 @@ class NeedsCollector:
     def result(self) -> Needs:
         """Return everything gathered."""
         provider = self._database.get("LOCALE_PROVIDER", "libc" if self._database else None)
-        locale = self._database.get("ICU_LOCALE") or self._database.get("LOCALE") or self._database.get("LC_COLLATE")
+        named = [self._database.get(name) for name in ("ICU_LOCALE", "BUILTIN_LOCALE", "LOCALE", "LC_COLLATE")]
+        locale = next((name for name in named if name), None)
         return Needs(
             **{kind: sorted(names) for kind, names in self._names.items()},
             encoding=self._database.get("ENCODING") or self._encoding,
             locale_provider=provider,
             locale=locale,
+            ctype=self._database.get("LC_CTYPE") or self._database.get("LOCALE"),
             icu=self._icu or provider == "icu",
             server_major=self._major,
         )
