@@ -70,14 +70,13 @@ class Initialised:
     fingerprint: str
 
 
-def init(folder: Path, *, environment: str | None) -> Initialised:
-    """Make the environment of `folder`: its guardian.yaml if there is none yet, then keys, root.json and the log.
+def init(path: Path, *, environment: str | None) -> Initialised:
+    """Make an environment: its configuration at `path` if there is none yet, then keys, root.json and the log.
 
-    environment: for a new guardian.yaml; None: `production`. An existing guardian.yaml is used as it is.
+    environment: for a new configuration; None: `production`. An existing one is used as it is.
     Raises UsageError if the environment was made before, or is another than the one named.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "guardian.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _write_new(path, TEMPLATE.format(environment=environment or "production").encode(), mode=0o644)
     settings = config.load(path)

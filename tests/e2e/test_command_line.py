@@ -47,6 +47,12 @@ def test_init_makes_an_environment_that_scans_and_refuses_a_second_time(tmp_path
     assert "exists already" in again.stderr
 
 
+def test_init_takes_the_configuration_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    assert guardian("init", "--config", str(path), "--environment", "staging").code == 0
+    assert guardian("evidence", "verify", "--config", str(path)).code == 0
+
+
 def test_unknown_key_is_refused_with_line_and_nearest_key(tmp_path: Path) -> None:
     path = tmp_path / "guardian.yaml"
     path.write_text("environment: production\nservises: []\n")
