@@ -169,10 +169,6 @@ class Catalogue:
         """Return every control as JSON, by id."""
         return {name: control.describe() for name, control in self.controls.items()}
 
-    def titles(self) -> Mapping[str, str]:
-        """Return the title of every control, by id."""
-        return {name: control.title for name, control in self.controls.items()}
-
     def check(self, settings: Settings) -> None:
         """Refuse what guardian.yaml says of controls and parameters that do not exist, or with values of a wrong type.
 

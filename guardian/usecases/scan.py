@@ -42,7 +42,8 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
     Raises UsageError for a snapshot of another environment.
     """
     started_on = datetime.now(UTC)
-    bundles.load().catalogue.check(settings)  # before anything is collected
+    bundle = bundles.load()
+    bundle.catalogue.check(settings)  # before anything is collected
     with Ledger(settings, writable=True) as ledger:
         context = ledger.context()
         if snapshot_file is None:
@@ -57,7 +58,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
                     f"{settings.environment!r}, whose standards may differ"
                 )
         progress("judging")
-        evaluation = judge(settings, snapshot)
+        evaluation = evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, settings=settings)
         if snapshot_file is not None and not _is_known(ledger, snapshot.digest):
             return Scan(snapshot, evaluation, None)
         progress("signing")
@@ -84,12 +85,6 @@ def take_snapshot(settings: Settings) -> Snapshot:
     now = datetime.now(UTC)
     with Ledger(settings, writable=False) as ledger:
         return collect(settings, now=now, drills=ledger.drills(now))
-
-
-def judge(settings: Settings, snapshot: Snapshot) -> Evaluation:
-    """Evaluate the bundled controls over `snapshot` with the configured engine."""
-    bundle = bundles.load()
-    return evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, settings=settings)
 
 
 def exit_code(evaluation: Evaluation, least_mode: Mode) -> int:
