@@ -17,6 +17,7 @@ from guardian.errors import ConfigError, UsageError
 from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
 from guardian.settings import (
     ControlSettings,
+    EngineSettings,
     Keys,
     PostgresCollector,
     SandboxSettings,
@@ -134,7 +135,7 @@ class _Builder:
                 PostgresCollector(item.name, self._secret(item.dsn, ("collectors", place, "dsn")))
                 for place, item in enumerate(model.collectors)
             ),
-            engine=model.engine.type,
+            engine=EngineSettings(model.engine.type),
             controls={
                 name: ControlSettings(
                     control.mode or {}, control.params, f"{self._name}:{self._tree.line(('controls', name))}: "
@@ -224,7 +225,9 @@ def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> li
         ("keys", "redaction"): settings.keys.redaction,
     }
     others: dict[Location, Secret] = {
-        ("collectors", place, "dsn"): item.dsn for place, item in enumerate(settings.collectors)
+        ("collectors", place, "dsn"): item.dsn
+        for place, item in enumerate(settings.collectors)
+        if isinstance(item, PostgresCollector)
     }
     if isinstance(settings.storage.database, Secret):
         others["storage", "database"] = settings.storage.database

@@ -64,6 +64,66 @@ class PostgresCollector:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesCollector:
+    """A cluster to collect from.
+
+    kubeconfig: None for the pod's own service account. context: None for the file's current one.
+    kinds: resource kinds such as `k8s.apps.Deployment`; empty for all that the bundled controls read.
+    """
+
+    name: str
+    kubeconfig: Path | None = None
+    context: str | None = None
+    kinds: Sequence[str] = ()
+
+
+CollectorSettings = PostgresCollector | KubernetesCollector
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What evaluates the policies: `wasm`, or `opa`: a server at `url`, else a child process of `command`.
+
+    url: https, or http on this machine. token: bearer token of a remote server. ca: PEM file that its certificate is
+    checked with, None for the system's. command: the opa program, None for the one on PATH.
+    """
+
+    type: str = "wasm"
+    url: str | None = None
+    token: Secret | None = None
+    ca: Path | None = None
+    command: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """The admission webhook.
+
+    collector: the kubernetes collector whose name the ids carry. host, port: where it listens.
+    certificate: PEM chain; key: its private key, a PEM file; both are read again when they change.
+    client_ca: PEM file; where set, only callers with a certificate of it are served.
+    timeout_s: seconds the API server waits; deadline_s: seconds after which Guardian answers what is declared.
+    fail_closed: namespaces in which what could not be judged in time is denied; elsewhere it is allowed, with warning.
+    exempt: namespaces that are never judged. workers: processes. queue: reviews that may wait for a worker; the next is
+    answered as overdue at once. spool: folder of decisions that are not signed yet.
+    """
+
+    collector: str
+    certificate: Path
+    key: Path
+    spool: Path
+    host: str = "0.0.0.0"  # noqa: S104 -- an API server calls it from another machine
+    port: int = 8443
+    client_ca: Path | None = None
+    timeout_s: int = 5
+    deadline_s: float = 4.0
+    fail_closed: Sequence[str] = ()
+    exempt: Sequence[str] = ("kube-system", "guardian")
+    workers: int = 1
+    queue: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSettings:
     """What guardian.yaml says of one control: mode by tier (None key: every tier) and parameter overrides.
 
@@ -116,19 +176,21 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of guardian.yaml."""
+    """All of guardian.yaml. policies: folder of the users' own Rego, compiled at load, None without."""
 
     path: Path
     environment: str
     services: Sequence[Service]
-    collectors: Sequence[PostgresCollector]
-    engine: str
+    collectors: Sequence[CollectorSettings]
+    engine: EngineSettings
     controls: Mapping[str, ControlSettings]
     schedules: Sequence[Schedule]
     sandbox: SandboxSettings
     storage: Storage
     keys: Keys
     redact_keep: Sequence[str] = ()
+    policies: Path | None = None
+    webhook: WebhookSettings | None = None
 
     def assets(self) -> Mapping[str, Asset]:
         """Every asset by name; names are unique in an environment."""

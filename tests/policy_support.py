@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardian.model import CollectorStatus, Mode, Resource, Snapshot, Tier
-from guardian.settings import ControlSettings, Keys, SandboxSettings, Secret, Settings, Storage
+from guardian.settings import ControlSettings, EngineSettings, Keys, SandboxSettings, Secret, Settings, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def settings(environment: str = ENVIRONMENT, /, **controls: ControlSettings) -> 
         environment=environment,
         services=[],
         collectors=[],
-        engine="wasm",
+        engine=EngineSettings(),
         controls={name.replace("__", "-").replace("_", "."): value for name, value in controls.items()},
         schedules=[],
         sandbox=SandboxSettings("bwrap", (), 1, Path("/nowhere")),

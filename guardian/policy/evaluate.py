@@ -9,44 +9,43 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from guardian.model import COLLECTION_ERROR, ControlSummary, Evaluation, Finding, Mode, Tier, Verdict
+from guardian.model import COLLECTION_ERROR, ControlSummary, Evaluation, Mode, Tier, Verdict
 from guardian.policy import verdicts
+from guardian.policy.judge import Judge, common_input, finding
 from guardian.policy.verdicts import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from guardian.model import Resource, Snapshot
     from guardian.policy.engine import Engine
-    from guardian.policy.metadata import Catalogue, Control, Resolved
-    from guardian.settings import Settings
+    from guardian.policy.metadata import Catalogue, Control
+    from guardian.policy.standards import Standards
 
 _STAGE: Final = "audit"
 
 
-def evaluate(snapshot: Snapshot, *, engine: Engine, catalogue: Catalogue, settings: Settings) -> Evaluation:
+def evaluate(snapshot: Snapshot, *, engine: Engine, catalogue: Catalogue, standards: Standards) -> Evaluation:
     """Judge `snapshot` by every control of `catalogue`, as of the moment it was taken.
 
     A control's population is its resources that are not `off`; a source that could not be read counts as one `error` on
-    its CollectionError's id, beside the population. Raises ConfigError if the settings name unknown controls or
-    parameters.
+    its CollectionError's id, beside the population.
     """
-    catalogue.check(settings)
-    view = _View.of(snapshot, catalogue, settings)
+    view = _View.of(snapshot, standards)
     results: dict[str, dict[str, Outcome]] = {name: {} for name in catalogue.controls}
     by_scope: dict[str, list[Control]] = {"resource": [], "snapshot": []}
     for control in catalogue.controls.values():
         if view.out_of_scope(control) is None and not view.off_everywhere(control):
             by_scope[control.scope].append(control)
             results[control.id] |= view.unread(control)
-    _judge_resources(view, by_scope["resource"], engine, results)
+    _judge_resources(view, by_scope["resource"], Judge(engine, catalogue, standards), results)
     for control in by_scope["snapshot"]:
         results[control.id] |= _judge_snapshot(view, control, engine)
     findings = [
-        _finding(view, control, resource, outcome)
+        finding(control, resource, outcome, view.mode(control, resource))
         for control in catalogue.controls.values()
         for resource, outcome in sorted(results[control.id].items())
     ]
@@ -67,12 +66,11 @@ class _View:
     tiers: Mapping[str, Tier | None]
     configured: frozenset[str]
     errors: Mapping[str, Mapping[str, str]]
-    common: Mapping[str, Any]
-    services: Mapping[str, Any]
-    policy: Mapping[tuple[str, Tier | None], Resolved]
+    now: datetime
+    standards: Standards
 
     @classmethod
-    def of(cls, snapshot: Snapshot, catalogue: Catalogue, settings: Settings) -> _View:
+    def of(cls, snapshot: Snapshot, standards: Standards) -> _View:
         by_kind: dict[str, list[Resource]] = {}
         for resource in sorted(snapshot.resources, key=lambda resource: resource.id):
             by_kind.setdefault(resource.kind, []).append(resource)
@@ -81,16 +79,8 @@ class _View:
             tiers={resource.id: resource.tier for resource in snapshot.resources},
             configured=frozenset(kind for status in snapshot.collectors for kind in status.kinds),
             errors=_errors(snapshot, by_kind.get(COLLECTION_ERROR, ())),
-            common={
-                "now": snapshot.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "environment": snapshot.environment,
-            },
-            services={service.name: service.to_json() for service in settings.services},
-            policy={
-                (control.id, tier): catalogue.resolve(control, tier, snapshot.environment, settings)
-                for control in catalogue.controls.values()
-                for tier in (None, *Tier)
-            },
+            now=snapshot.taken_at,
+            standards=standards,
         )
 
     def out_of_scope(self, control: Control) -> str | None:
@@ -107,7 +97,7 @@ class _View:
         tiers: Iterable[Tier | None] = {resource.tier for resource in subjects} or set(Tier)
         if any(kind in self.errors for kind in control.inputs):
             tiers = set(Tier)
-        return all(self.policy[control.id, tier].mode is Mode.OFF for tier in tiers)
+        return all(self.standards.at(control.id, tier).mode is Mode.OFF for tier in tiers)
 
     def subjects(self, control: Control) -> list[Resource]:
         """Return the resources that get a verdict of `control`: of the kinds it judges, and not off."""
@@ -115,7 +105,7 @@ class _View:
             resource
             for kind in control.judges
             for resource in self.by_kind.get(kind, ())
-            if self.policy[control.id, resource.tier].mode is not Mode.OFF
+            if self.standards.at(control.id, resource.tier).mode is not Mode.OFF
         ]
 
     def unread(self, control: Control) -> dict[str, Outcome]:
@@ -129,8 +119,8 @@ class _View:
     def mode(self, control: Control, resource: str) -> Mode:
         """Return what the control does to a resource; to a source that could not be read, the sternest of all tiers."""
         if resource in self.tiers and not resource.startswith("error:"):
-            return self.policy[control.id, self.tiers[resource]].mode
-        return max((self.policy[control.id, tier].mode for tier in Tier), key=lambda mode: mode.rank)
+            return self.standards.at(control.id, self.tiers[resource]).mode
+        return max((self.standards.at(control.id, tier).mode for tier in Tier), key=lambda mode: mode.rank)
 
 
 def _errors(snapshot: Snapshot, stated: Iterable[Resource]) -> dict[str, dict[str, str]]:
@@ -151,7 +141,7 @@ def _errors(snapshot: Snapshot, stated: Iterable[Resource]) -> dict[str, dict[st
 
 
 def _judge_resources(
-    view: _View, controls: Sequence[Control], engine: Engine, results: Mapping[str, dict[str, Outcome]]
+    view: _View, controls: Sequence[Control], judge: Judge, results: Mapping[str, dict[str, Outcome]]
 ) -> None:
     """Judge resource by resource: each crosses into the engine once, for all controls of its kind."""
     wanted: dict[str, list[Control]] = {}
@@ -161,10 +151,8 @@ def _judge_resources(
             wanted.setdefault(resource.id, []).append(control)
             resources[resource.id] = resource
     for identity, resource in sorted(resources.items()):
-        params = {control.id: view.policy[control.id, resource.tier].params for control in wanted[identity]}
-        document = {**view.common, "resource": resource.to_json()}
-        for judgement in engine.judge("resource", params, document):
-            results[judgement.control].update(verdicts.of_one(judgement, identity))
+        for name, outcome in judge.outcomes(resource, wanted[identity], now=view.now).items():
+            results[name][identity] = outcome
 
 
 def _judge_snapshot(view: _View, control: Control, engine: Engine) -> dict[str, Outcome]:
@@ -183,26 +171,18 @@ def _judge_snapshot(view: _View, control: Control, engine: Engine) -> dict[str, 
         if kind in view.configured
     }
     params = {
-        resource.id: view.policy[control.id, resource.tier].params
+        resource.id: view.standards.at(control.id, resource.tier).params
         for kind in control.judges
         for resource in view.by_kind.get(kind, ())
     }
-    document = {**view.common, "resources": resources, "services": view.services, "incomplete": incomplete}
+    document = {
+        **common_input(view.standards.environment, view.now),
+        "resources": resources,
+        "services": view.standards.services,
+        "incomplete": incomplete,
+    }
     [judgement] = engine.judge("snapshot", {control.id: params}, document)
     return verdicts.of_many(judgement, [resource.id for resource in subjects], params)
-
-
-def _finding(view: _View, control: Control, resource: str, outcome: Outcome) -> Finding:
-    return Finding(
-        control=control.id,
-        resource=resource,
-        verdict=outcome.verdict,
-        severity=control.severity,
-        message=outcome.message,
-        expected=outcome.expected,
-        observed=outcome.observed,
-        mode=view.mode(control, resource),
-    )
 
 
 def _summary(view: _View, control: Control, results: Mapping[str, Outcome]) -> ControlSummary:

@@ -26,6 +26,7 @@ from guardian.errors import UsageError
 from guardian.model import CollectorStatus, Resource, Snapshot, Tier
 from guardian.normalise import Estate, collection_error, normalise, rfc3339
 from guardian.redact import parse_key
+from guardian.settings import PostgresCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ def configured(settings: Settings, drills: Sequence[Mapping[str, Any]]) -> list[
     ]
     if assets:
         collectors.append(Backups(settings.environment, assets))
-    collectors += [Postgres(collector) for collector in settings.collectors]
+    collectors += [Postgres(item) for item in settings.collectors if isinstance(item, PostgresCollector)]
     return collectors
 
 

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from guardian.errors import ConfigError, FailedError, UsageError
 from guardian.records import source_manifest
 from guardian.redact import parse_key
+from guardian.settings import PostgresCollector
 from guardian.usecases.backup_lock import taking_backup
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers import filestore
@@ -124,7 +125,7 @@ def manifest(
 def source_conninfo(settings: Settings, asset: Asset) -> str:
     """Return the connection string of the asset's database. Raises UsageError where the asset declares no source."""
     collector = next((c for c in settings.collectors if c.name == asset.source.postgres), None)
-    if collector is None or asset.source.database is None:
+    if not isinstance(collector, PostgresCollector) or asset.source.database is None:
         raise UsageError(
             f"asset {asset.name!r} in {settings.path} has no `source: {{postgres: COLLECTOR, database: NAME}}`; add it"
         )

@@ -11,6 +11,7 @@ import orjson
 from guardian.errors import UsageError
 from guardian.policy import bundle as bundles
 from guardian.policy.evaluate import evaluate
+from guardian.policy.standards import Standards
 from guardian.policy.wasm import WasmEngine
 from guardian.records import policy_evaluation, result_of_findings
 from guardian.usecases.collect import collect, read_snapshot
@@ -43,7 +44,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
     """
     started_on = datetime.now(UTC)
     bundle = bundles.load()
-    bundle.catalogue.check(settings)  # before anything is collected
+    standards = Standards.of(bundle.catalogue, settings)  # before anything is collected
     with Ledger(settings, writable=True) as ledger:
         context = ledger.context()
         if snapshot_file is None:
@@ -58,7 +59,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
                     f"{settings.environment!r}, whose standards may differ"
                 )
         progress("judging")
-        evaluation = evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, settings=settings)
+        evaluation = evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, standards=standards)
         if snapshot_file is not None and not _is_known(ledger, snapshot.digest):
             return Scan(snapshot, evaluation, None)
         progress("signing")
@@ -69,6 +70,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
                 "application/json",
                 orjson.dumps([f.to_json() for f in evaluation.findings], option=orjson.OPT_SORT_KEYS),
             ),
+            ledger.attach("standards.json", "application/json", standards.to_json()),
         ]
         run = new_run("scan", started_on)
         [record] = ledger.append([policy_evaluation(run, context, snapshot, evaluation, attachments)])

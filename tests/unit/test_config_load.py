@@ -9,7 +9,7 @@ import pytest
 from guardian import config
 from guardian.errors import ConfigError, UsageError
 from guardian.model import Assurance, Mode, Tier
-from guardian.settings import Secret, Settings
+from guardian.settings import PostgresCollector, Secret, Settings
 
 EXAMPLE = """\
 environment: production
@@ -63,7 +63,11 @@ def test_design_example_becomes_settings(tmp_path: Path) -> None:
 
 def test_environment_alone_takes_the_defaults(tmp_path: Path) -> None:
     settings = load(tmp_path, "environment: dev\n")
-    assert (settings.engine, settings.sandbox.provider, settings.sandbox.disk_quota) == ("wasm", "bwrap", 50 * 1024**3)
+    assert (settings.engine.type, settings.sandbox.provider, settings.sandbox.disk_quota) == (
+        "wasm",
+        "bwrap",
+        50 * 1024**3,
+    )
     assert settings.sandbox.folder == tmp_path / ".guardian/sandbox"
     assert settings.keys.redaction == Secret(
         f"file:{tmp_path}/keys/redaction.key", f"{tmp_path}/guardian.yaml:1: keys.redaction: "
@@ -313,7 +317,7 @@ def test_missing_secrets_are_reported_on_request_and_on_reading(
     text = 'environment: e\ncollectors: [{name: c, type: postgres, dsn: "env:NOT_SET"}]\n'
     settings = load(tmp_path, text)
     with pytest.raises(ConfigError, match=r"guardian\.yaml:2: collectors\[0\]\.dsn: .*NOT_SET is not set"):
-        settings.collectors[0].dsn.read()
+        next(c for c in settings.collectors if isinstance(c, PostgresCollector)).dsn.read()
     found = complaints(tmp_path, text, check_secrets=True)
     assert [line.split(": ")[1] for line in found] == ["keys.record", "keys.log", "keys.redaction", "collectors[0].dsn"]
     assert found[3].count("NOT_SET") == 2

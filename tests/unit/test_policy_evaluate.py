@@ -15,6 +15,7 @@ from guardian.model import Mode, Tier, Verdict
 from guardian.policy.engine import Judgement
 from guardian.policy.evaluate import evaluate
 from guardian.policy.metadata import Catalogue
+from guardian.policy.standards import Standards
 from guardian.schemas import __name__ as schemas_package
 from guardian.settings import ControlSettings
 from tests import policy_support as make
@@ -36,7 +37,12 @@ class Judge:
 
     def __call__(self, snapshot: Snapshot, **controls: ControlSettings) -> Evaluation:
         settings = make.settings(snapshot.environment, **controls)
-        return evaluate(snapshot, engine=self.engine, catalogue=self.bundle.catalogue, settings=settings)
+        return evaluate(
+            snapshot,
+            engine=self.engine,
+            catalogue=self.bundle.catalogue,
+            standards=Standards.of(self.bundle.catalogue, settings),
+        )
 
 
 @pytest.fixture
@@ -368,7 +374,12 @@ def test_control_that_cannot_tell_what_is_incomplete_judges_nothing_on_a_partial
     controls = dict(policy_bundle.catalogue.controls)
     controls["backup.fresh"] = replace(controls["backup.fresh"], uses=())
     snapshot = make.snapshot(make.asset(), make.backup(), make.unreadable("backups", "production", "backup.Backup"))
-    evaluation = evaluate(snapshot, engine=wasm_engine, catalogue=Catalogue(controls), settings=make.settings())
+    evaluation = evaluate(
+        snapshot,
+        engine=wasm_engine,
+        catalogue=Catalogue(controls),
+        standards=Standards.of(Catalogue(controls), make.settings()),
+    )
     entry = finding(evaluation, "backup.fresh", "declared:production/asset/erp")
     assert entry.verdict is Verdict.ERROR
     assert entry.message == "could not be judged: backup.Backup could not all be read"
