@@ -40,3 +40,7 @@ class Engine(Protocol):
         Returns one Judgement a control, in the order given. Never raises for a bad input: that is Judgement.error.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of what the engine holds; no judgement may follow. More than once is harmless."""
+        ...
