@@ -11,18 +11,46 @@ _NAMES: Final = ("system:kube-scheduler", "system:kube-controller-manager", "sys
 _NODES: Final = "system:node:"
 _ACCOUNTS: Final = "system:serviceaccount:kube-system:"
 _CONTROLLERS: Final = frozenset(
-    """
-    attachdetach-controller certificate-controller clusterrole-aggregation-controller cronjob-controller
-    daemon-set-controller deployment-controller device-taint-eviction-controller disruption-controller
-    endpoint-controller endpointslice-controller endpointslicemirroring-controller ephemeral-volume-controller
-    expand-controller generic-garbage-collector horizontal-pod-autoscaler job-controller
-    legacy-service-account-token-cleaner namespace-controller node-controller persistent-volume-binder
-    pod-garbage-collector pv-protection-controller pvc-protection-controller replicaset-controller
-    replication-controller resource-claim-controller resourcequota-controller root-ca-cert-publisher route-controller
-    selinux-warning-controller service-account-controller service-cidrs-controller service-controller
-    statefulset-controller ttl-after-finished-controller ttl-controller validatingadmissionpolicy-status-controller
-    volumeattributesclass-protection-controller
-    """.split()
+    {
+        "attachdetach-controller",
+        "certificate-controller",
+        "clusterrole-aggregation-controller",
+        "cronjob-controller",
+        "daemon-set-controller",
+        "deployment-controller",
+        "device-taint-eviction-controller",
+        "disruption-controller",
+        "endpoint-controller",
+        "endpointslice-controller",
+        "endpointslicemirroring-controller",
+        "ephemeral-volume-controller",
+        "expand-controller",
+        "generic-garbage-collector",
+        "horizontal-pod-autoscaler",
+        "job-controller",
+        "legacy-service-account-token-cleaner",
+        "namespace-controller",
+        "node-controller",
+        "persistent-volume-binder",
+        "pod-garbage-collector",
+        "pv-protection-controller",
+        "pvc-protection-controller",
+        "replicaset-controller",
+        "replication-controller",
+        "resource-claim-controller",
+        "resourcequota-controller",
+        "root-ca-cert-publisher",
+        "route-controller",
+        "selinux-warning-controller",
+        "service-account-controller",
+        "service-cidrs-controller",
+        "service-controller",
+        "statefulset-controller",
+        "ttl-after-finished-controller",
+        "ttl-controller",
+        "validatingadmissionpolicy-status-controller",
+        "volumeattributesclass-protection-controller",
+    }
 )
 
 

@@ -121,7 +121,7 @@ def read_snapshot(data: bytes, *, digest: str | None = None) -> Snapshot:
         raise UsageError(f"the snapshot's SHA-256 is {found}, expected {digest}; it is not the one that was recorded")
     lines = data.splitlines(keepends=True) or [b""]
     environment, now, statuses = _on_line(1, _read_header, lines[0])
-    resources = [_on_line(number, _read_resource, line) for number, line in enumerate(lines[1:], 2)]
+    resources = [_on_line(number, read_resource, line) for number, line in enumerate(lines[1:], 2)]
     try:
         snapshot = build(environment, now, statuses, resources)
     except ValueError as error:
@@ -226,7 +226,8 @@ def _read_header(header: Mapping[str, Any]) -> tuple[str, datetime, list[Collect
     return header["environment"], datetime.fromisoformat(taken_at), statuses
 
 
-def _read_resource(entry: Mapping[str, Any]) -> Resource:
+def read_resource(entry: Mapping[str, Any]) -> Resource:
+    """Return the resource of its JSON shape. Raises an error of Python's own, or _UnfitError, for anything else."""
     tier = entry["tier"]
     resource = Resource(**{**entry, "tier": None if tier is None else Tier(tier)})
     required = (resource.kind, resource.id)
