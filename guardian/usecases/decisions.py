@@ -74,7 +74,7 @@ class Signer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        # Ids that the log may hold of what is still spooled: all of it at first, after a crash between append and commit.
+        # Ids in the log whose decisions may still be spooled: a signer may have died between append and commit.
         self._logged: set[str] | None = None
 
     def sign(self, spool: Path) -> int:
