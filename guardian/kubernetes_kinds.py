@@ -90,6 +90,31 @@ CLUSTER_SCOPED: Final = frozenset(
     }.items()
     for kind in kinds.split()
 )
+NAMESPACED: Final = frozenset(
+    f"k8s.{group}.{kind}"
+    for group, kinds in {
+        CORE: (
+            "Binding ConfigMap Endpoints Event LimitRange PersistentVolumeClaim Pod PodTemplate "
+            "ReplicationController ResourceQuota Secret Service ServiceAccount"
+        ),
+        "apps": "ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet",
+        "authorization.k8s.io": "LocalSubjectAccessReview",
+        "autoscaling": "HorizontalPodAutoscaler",
+        "batch": "CronJob Job",
+        "certificates.k8s.io": "PodCertificateRequest",
+        "coordination.k8s.io": "Lease LeaseCandidate",
+        "discovery.k8s.io": "EndpointSlice",
+        "events.k8s.io": "Event",
+        "networking.k8s.io": "Ingress NetworkPolicy",
+        "policy": "PodDisruptionBudget",
+        "rbac.authorization.k8s.io": "Role RoleBinding",
+        "resource.k8s.io": "ResourceClaim ResourceClaimTemplate",
+        "scheduling.k8s.io": "PodGroup Workload",
+        "storage.k8s.io": "CSIStorageCapacity",
+    }.items()
+    for kind in kinds.split()
+)
+BUILT_IN_KINDS: Final = CLUSTER_SCOPED | NAMESPACED
 
 _API_VERSION = re.compile(r"(?:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)/)?(v[a-z0-9]{1,61})")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
