@@ -145,21 +145,36 @@ def _matches(match: Match, observed: Observed, identity: str, collector: Collect
 
 def plain(value: Any) -> Any:  # noqa: ANN401 -- any value in, any JSON value out
     """Return `value` as JSON: times RFC 3339, integers outside 64 bits as text, numbers that are none as null."""
+    kind = type(value)  # exact types first: nearly all that comes is JSON already, at every admission
+    if kind is str:
+        return value if value.isascii() else _text(value)
+    if kind is dict:
+        return {
+            name if type(name) is str and name.isascii() else _text(str(name)): plain(value[name]) for name in value
+        }
+    if kind is list:
+        return [plain(item) for item in value]
+    return value if value is None or kind is bool else _rare(value)
+
+
+def _rare(value: Any) -> Any:  # noqa: ANN401 -- as plain
     match value:
-        case None | bool():
-            return value
         case int() | float() | Decimal():
             return _number(value)
         case str():
-            # file names may hold bytes that are no UTF-8, as lone surrogates
-            return str.__str__(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            return _text(value)
         case datetime():
             return rfc3339(value)
         case dict():
-            return {plain(str(name)): plain(item) for name, item in value.items()}
+            return {_text(str(name)): plain(item) for name, item in value.items()}
         case list() | tuple():
             return [plain(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _text(value: str) -> str:
+    # file names may hold bytes that are no UTF-8, as lone surrogates
+    return str.__str__(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _number(value: float | Decimal) -> int | float | str | None:

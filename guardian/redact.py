@@ -6,7 +6,6 @@ change of it shows. Empty values (null, "", [], {}) stay: that a secret is absen
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 import re
@@ -84,12 +83,7 @@ def redact(
     key: the environment's redaction key.
     """
     work = _Work(key)
-    value = work.walk(
-        dict(attributes),
-        (),
-        [_compile(path, re.IGNORECASE) for path in sensitive],
-        [_compile(path, re.NOFLAG) for path in keep],
-    )
+    value = work.walk(dict(attributes), "", _start(tuple(sensitive), tuple(keep)))
     return Redacted(value, tuple(sorted(work.pointers)))
 
 
@@ -111,39 +105,36 @@ def is_redacted(value: object) -> bool:
     )
 
 
-@dataclass(slots=True)
-class _Work:
-    key: bytes
-    pointers: list[str] = field(default_factory=list)
+class _State:
+    """Which patterns still match on the way to a place. Steps are remembered: objects of a kind share their paths.
 
-    def walk(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
-        if is_redacted(value):
-            self.pointers.append(_pointer(at))
-            return value
-        if not all(keep) or value is None or value in ("", [], {}):  # a pattern used up: this place is meant
-            return value
-        if not all(sensitive) or (isinstance(value, str) and _SECRET.search(value)):
-            return self._take(value, at)
-        return self._inside(value, at, sensitive, keep)
+    taken, kept: a sensitive pattern, one of `keep`, is used up, so this place is meant.
+    """
 
-    def _take(self, value: object, at: tuple[str, ...]) -> dict[str, str]:
-        self.pointers.append(_pointer(at))
-        digest = hmac.new(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), hashlib.sha256)
-        return {REDACTED: digest.hexdigest(), "class": classify(at[-1] if at else "", value)}
+    __slots__ = ("_keep", "_sensitive", "_steps", "kept", "taken")
 
-    def _inside(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
-        def walk(name: str, item: object) -> object:
-            return self.walk(item, (*at, name), _step(sensitive, name), _step(keep, name))
+    def __init__(self, sensitive: tuple[_Pattern, ...], keep: tuple[_Pattern, ...]) -> None:
+        self._sensitive, self._keep = sensitive, keep
+        self.taken, self.kept = not all(sensitive), not all(keep)
+        self._steps: dict[str, _State] = {}
 
-        if isinstance(value, dict):
-            return {name: walk(name, item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [walk(str(place), item) for place, item in enumerate(value)]
-        return value
+    def step(self, name: str) -> _State:
+        """Return the state one name further down."""
+        if not (self._sensitive or self._keep):
+            return self
+        found = self._steps.get(name)
+        if found is None:
+            if len(self._steps) >= _STEPS:  # names are the source's to choose
+                self._steps.clear()
+            found = self._steps[name] = _State(_matching(self._sensitive, name), _matching(self._keep, name))
+        return found
 
 
-def _step(patterns: list[_Pattern], name: str) -> list[_Pattern]:
-    return [pattern[1:] for pattern in patterns if pattern[0].fullmatch(name)]
+_STEPS = 1024
+
+
+def _matching(patterns: tuple[_Pattern, ...], name: str) -> tuple[_Pattern, ...]:
+    return tuple(pattern[1:] for pattern in patterns if pattern[0].fullmatch(name))
 
 
 @lru_cache(maxsize=4096)
@@ -152,8 +143,41 @@ def _compile(path: str, case: re.RegexFlag) -> _Pattern:
     return tuple(re.compile(".*".join(map(re.escape, segment.split("*"))), re.DOTALL | case) for segment in segments)
 
 
-def _pointer(at: tuple[str, ...]) -> str:
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in at)
+@lru_cache(maxsize=256)
+def _start(sensitive: tuple[str, ...], keep: tuple[str, ...]) -> _State:
+    return _State(
+        tuple(_compile(path, re.IGNORECASE) for path in sensitive), tuple(_compile(path, re.NOFLAG) for path in keep)
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    key: bytes
+    pointers: list[str] = field(default_factory=list)
+
+    def walk(self, value: Any, at: str, state: _State) -> Any:  # noqa: ANN401 -- any JSON value
+        """at: the JSON pointer to `value`."""
+        if isinstance(value, dict) and REDACTED in value and is_redacted(value):
+            self.pointers.append(at)
+            return value
+        if state.kept or value is None or value in ("", [], {}):
+            return value
+        if state.taken or (isinstance(value, str) and _SECRET.search(value)):
+            return self._take(value, at)
+        if isinstance(value, dict):
+            return {name: self.walk(item, f"{at}/{_escaped(name)}", state.step(name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.walk(item, f"{at}/{place}", state.step(str(place))) for place, item in enumerate(value)]
+        return value
+
+    def _take(self, value: object, at: str) -> dict[str, str]:
+        self.pointers.append(at)
+        digest = hmac.digest(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256")
+        return {REDACTED: digest.hex(), "class": classify(at.rpartition("/")[2], value)}
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1") if "/" in name or "~" in name else name
 
 
 def _texts(value: object) -> Iterator[str]:
