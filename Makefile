@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 DIR ?= demo
-# Where programs built for the tests (opa) are cached; they survive `make clean`.
+# Where programs built for the tests (opa, etcd, kube-apiserver) are cached; they survive `make clean`.
 export GUARDIAN_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/guardian-tools
 UV_VERSION := 0.13.9
 
@@ -30,12 +30,14 @@ $(VENV)/.installed: pyproject.toml uv.lock
 demo: $(VENV)/.installed  ## the whole loop on embedded defaults, in $(DIR)
 	@$(VENV)/bin/guardian demo --dir $(DIR)
 
-test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds opa once
-	@$(PY) tests/tools/build.py opa >/dev/null
+test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds real servers once
+	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
+	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.installed  ## faults, attacks, conformance
-	@$(PY) tests/tools/build.py opa >/dev/null
+	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
+	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
 
 check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
