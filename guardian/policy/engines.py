@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guardian.policy.build import find_opa
+from guardian.policy.opa import Address, OpaEngine, Remote
+from guardian.policy.opa_child import Child
 from guardian.policy.wasm import WasmEngine
 
 if TYPE_CHECKING:
@@ -22,4 +25,7 @@ def open_engine(settings: EngineSettings, bundle: Bundle, *, deadline_s: float =
     """
     if settings.type == "wasm":
         return WasmEngine(bundle, deadline_s=deadline_s)
-    raise NotImplementedError
+    if settings.url is not None:
+        token = settings.token.read() if settings.token else None
+        return OpaEngine(bundle, Remote(Address.of(settings.url, token=token, ca=settings.ca)), deadline_s=deadline_s)
+    return OpaEngine(bundle, Child(find_opa(settings.command), bundle.opa_bundle()), deadline_s=deadline_s)
