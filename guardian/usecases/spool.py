@@ -8,8 +8,8 @@
 
 Invariants: `append` has its lines on disk when it returns, or raises and has none. A line is a decision, or
 `{"gap": {"id", "from", "until", "count", "why"}}` for decisions that were answered and not kept. Nothing is removed
-before `commit`: a signer that dies in between reads the same lines again, and tells them by their ids. What a dead worker
-left (`.open`, `pending`) is read once the kernel has let go of its lease. A last line without an end was never
+before `commit`: a signer that dies in between reads the same lines again, and tells them by their ids. What a dead
+worker left (`.open`, `pending`) is read once the kernel has let go of its lease. A last line without an end was never
 acknowledged.
 I/O: the spool folder only, 0700 with files 0600. No threads here: one writer has one owner.
 """
@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import shutil
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,6 +100,9 @@ class Spool:
             _sync_folder(self.folder)
             _sync_folder(root)
         except OSError as error:
+            with contextlib.suppress(AttributeError):
+                os.close(self._lease)
+            shutil.rmtree(hidden, ignore_errors=True)
             raise SpoolError(f"cannot make a spool folder below {root}: {error.strerror}") from error
 
     def append(self, lines: Sequence[bytes], *, now: float) -> None:
