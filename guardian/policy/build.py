@@ -173,8 +173,8 @@ def opa_version(opa: Path) -> str:
     return found[1]
 
 
-def run_opa(opa: Path, arguments: Sequence[str], folder: Path) -> str:
-    """Run `opa` in `folder` and return what it prints. Raises BuildError with what it complains of."""
+def run_opa(opa: Path, arguments: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,)) -> str:
+    """Run `opa` in `folder` and return what it prints. Raises BuildError with its words for an exit not in `codes`."""
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
@@ -188,7 +188,7 @@ def run_opa(opa: Path, arguments: Sequence[str], folder: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"cannot run {opa} {arguments[0]}: {error}") from error
-    if done.returncode != 0:
+    if done.returncode not in codes:
         raise BuildError(f"opa {arguments[0]} failed with exit {done.returncode}:\n{done.stderr or done.stdout}")
     return done.stdout
 

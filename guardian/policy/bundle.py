@@ -170,11 +170,17 @@ def load() -> Bundle:
     folder = resources.files("policies")
     compiled = folder / COMPILED
     try:
-        sources = Sources(dict(_modules(folder, "")), (folder / PARAMS_NAME).read_bytes())
+        modules = {name: content for name, content in _rego(folder, "") if is_module(name)}
+        sources = Sources(modules, (folder / PARAMS_NAME).read_bytes())
         files = [(compiled / name).read_bytes() for name in (MANIFEST_NAME, WASM_NAME)]
     except OSError as error:
         raise BundleError(f"the compiled policies are not there ({error}); install guardian-engine again") from error
     return parse(files[0], files[1], sources)
+
+
+def tests() -> dict[str, bytes]:
+    """Return the tests beside the controls that ship, by path."""
+    return {name: content for name, content in _rego(resources.files("policies"), "") if name.endswith("_test.rego")}
 
 
 def is_module(name: str) -> bool:
@@ -182,10 +188,10 @@ def is_module(name: str) -> bool:
     return name.endswith(".rego") and not name.endswith("_test.rego") and not name.startswith(f"{COMPILED}/")
 
 
-def _modules(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+def _rego(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         name = prefix + entry.name
         if entry.is_dir():
-            yield from _modules(entry, f"{name}/")
-        elif is_module(name):
+            yield from _rego(entry, f"{name}/")
+        elif name.endswith(".rego"):
             yield name, entry.read_bytes()
