@@ -68,8 +68,8 @@ def read(folder: Path, *, tests: bool = False) -> Sources:
         if place is None or place[1] in _RESERVED:
             raise ConfigError(
                 f"{folder / name}: a control of yours belongs in <family>/<name>.rego (package "
-                "guardian.<family>.<name>), a library in lib/<name>.rego; names are of a-z, 0-9 and _, and no family is called "
-                f"{', '.join(sorted(_RESERVED))}"
+                "guardian.<family>.<name>), a library in lib/<name>.rego; names are of a-z, 0-9 and _, and no family is "
+                f"called {', '.join(sorted(_RESERVED))}"
             )
         if tests or not name.endswith("_test.rego"):
             modules[name] = _content(folder / name)
@@ -121,7 +121,7 @@ def _need_defaults(users: Sources, own: Mapping[str, object], folder: Path) -> N
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Yield every Rego file below `folder`, by path. Links are followed, as mounted ConfigMaps need; not hidden ones."""
+    """Yield every Rego file below `folder`, by path. Links are followed, as mounted ConfigMaps need, but not hidden."""
     for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place).relative_to(folder)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(here.parts) < _DEPTH else []
