@@ -68,7 +68,7 @@ def read(folder: Path, *, tests: bool = False) -> Sources:
         if place is None or place[1] in _RESERVED:
             raise ConfigError(
                 f"{folder / name}: a control of yours belongs in <family>/<name>.rego (package "
-                "guardian.<family>.<name>), a library in lib/<name>.rego; names are of a-z, 0-9 and _, and no family is "
+                "guardian.<family>.<name>), a library in lib/<name>.rego; names are of a-z, 0-9 and _, no family is "
                 f"called {', '.join(sorted(_RESERVED))}"
             )
         if tests or not name.endswith("_test.rego"):
