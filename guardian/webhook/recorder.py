@@ -185,7 +185,7 @@ class Recorder:
         ending = [
             Gap(str(uuid7()), _time(gap.since_ns), _time(gap.until_ns), gap.count, gap.why).line() for gap in gaps
         ]
-        whole = self._written([*lines, *behind, *ending])
+        whole = self._written([*behind, *lines, *ending])
         saved = whole or (bool(behind or ending) and bool(lines) and self._written(lines))
         for _, done in first:
             done(saved)
