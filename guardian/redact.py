@@ -28,19 +28,31 @@ CREDENTIAL, UNKNOWN = "credential", "unknown"
 
 # What is a secret wherever it stands, whatever the path is called.
 # No alternative begins with an open repetition, so that hostile text costs linear time.
+_WORD = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
 _SECRET = re.compile(
-    r"""
+    rf"""
     ://[^\s/@:]*:[^\s/@]+@                                                      # URL with a password
-    | (?i:(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key)s?\s*=\s*[^\s=])  # password=..., radiussecrets=...
-    | (?i:--(?:password|passphrase|secret|token|api-key)[=\s]+\S)               # command line
-    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{32}\b                                 # PostgreSQL password hashes
-    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{16}                      # crypt(3) hashes
+    | (?i:(?:{_WORD}|pwd|[_-]pass)s?\s*=\s*[^\s=])                               # password=..., radiussecrets=...
+    | (?<!-)--(?i:[\w.-]{{0,40}}?{_WORD}[=\s]+\S)                                # command line
+    | (?:^|\s)(?:-u|--user)[=\s]+[^\s:]{{1,64}}:(?!\d+(?:\s|$))\S                # curl -u user:password
+    | (?i:\b(?:requirepass|masterauth)\s+[^\s"'])                               # Redis
+    | (?i:\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+\S) | (?i:\bbearer\s+[\w.~+/-]{{16}})
+    | (?i:"[\w.-]{{0,40}}{_WORD}"\s*:\s*"[^"])                                   # JSON in a text, as in annotations
+    | (?i:"name"\s*:\s*"[\w.-]{{0,80}}{_WORD}[\w.-]{{0,80}}"\s*,\s*"value"\s*:\s*"[^"])
+    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{{32}}\b                                 # PostgreSQL password hashes
+    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{{16}}                      # crypt(3) hashes
     | -----BEGIN[ ](?:[A-Z]+[ ])*PRIVATE[ ]KEY | AGE-SECRET-KEY-1
-    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \beyJ[\w-]{8,999}\.eyJ[\w-]{8}            # AWS key id, JWT
-    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-)[\w-]{16}
+    | \b(?:AKIA|ASIA)[0-9A-Z]{{16}}\b | \beyJ[\w-]{{8,999}}\.eyJ[\w-]{{8}}            # AWS key id, JWT
+    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|[sr]k_live_)[\w-]{{16}}
     """,
     re.VERBOSE,
 )
+# Every alternative above holds one of these letters or is at least 16 long: most texts need no second look.
+_HINT = re.compile(r"[=\s$\"@]")
+_HINTLESS = 16
+# An argument whose value is the next one: ["--password", "..."], ["-u", "user:..."].
+_FLAG = re.compile(rf"--?[\w.-]{{0,40}}?{_WORD}", re.IGNORECASE)
+_USER_FLAGS = ("-u", "--user")
 _SECRET_NAME = re.compile(
     r"passw|passphrase|pwd|secret|token|credential|private_?key|api_?key|access_?key|conninfo|(^|[._])dsn$",
     re.IGNORECASE,
@@ -89,7 +101,7 @@ def redact(
 
 def classify(name: str, value: object) -> str:
     """Say whether `value`, found under `name`, looks like a credential or is of unknown nature."""
-    if _SECRET_NAME.search(name) or any(_SECRET.search(text) or _has_key(text) for text in _texts(value)):
+    if _SECRET_NAME.search(name) or any(_looks_secret(text) or _has_key(text) for text in _texts(value)):
         return CREDENTIAL
     return UNKNOWN
 
@@ -162,18 +174,37 @@ class _Work:
             return value
         if state.kept or value is None or value in ("", [], {}):
             return value
-        if state.taken or (isinstance(value, str) and _SECRET.search(value)):
+        if state.taken or (isinstance(value, str) and _looks_secret(value)):
             return self._take(value, at)
         if isinstance(value, dict):
             return {name: self.walk(item, f"{at}/{_escaped(name)}", state.step(name)) for name, item in value.items()}
         if isinstance(value, list):
-            return [self.walk(item, f"{at}/{place}", state.step(str(place))) for place, item in enumerate(value)]
+            return [
+                self._take(item, f"{at}/{place}", "password")
+                if place and _is_value_of(value[place - 1], item)
+                else self.walk(item, f"{at}/{place}", state.step(str(place)))
+                for place, item in enumerate(value)
+            ]
         return value
 
-    def _take(self, value: object, at: str) -> dict[str, str]:
+    def _take(self, value: object, at: str, name: str | None = None) -> dict[str, str]:
+        """name: under which it was found, None for the last name of the pointer `at`."""
         self.pointers.append(at)
         digest = hmac.digest(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256")
-        return {REDACTED: digest.hex(), "class": classify(at.rpartition("/")[2], value)}
+        return {REDACTED: digest.hex(), "class": classify(name or at.rpartition("/")[2], value)}
+
+
+def _looks_secret(text: str) -> bool:
+    return (len(text) >= _HINTLESS or _HINT.search(text) is not None) and _SECRET.search(text) is not None
+
+
+def _is_value_of(before: object, value: object) -> bool:
+    """Whether `value` in a list is the secret that the argument before it announces."""
+    if not (isinstance(before, str) and before.startswith("-") and isinstance(value, str)):
+        return False
+    if before in _USER_FLAGS:
+        return re.fullmatch(r"[^\s:]{1,64}:(?!\d+$)\S+", value) is not None
+    return value != "" and not value.startswith("-") and _FLAG.fullmatch(before) is not None
 
 
 def _escaped(name: str) -> str:

@@ -23,7 +23,7 @@ from guardian.redact import CREDENTIAL, classify
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["CLUSTER_SCOPED", "DEFAULT_KINDS", "kind_of", "observe", "sensitive_paths"]
+__all__ = ["CLUSTER_SCOPED", "DEFAULT_KINDS", "kind_of", "observe", "runs_nothing", "sensitive_paths"]
 
 SECRET: Final = "k8s.core.Secret"  # noqa: S105 -- the kind, not a secret
 CONFIG_MAP: Final = "k8s.core.ConfigMap"
@@ -105,6 +105,18 @@ def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "d
         sensitive=tuple(_looks(kind, obj)),
         keep=_open_paths(kind, odd_image=_has_odd_image(kind, obj)),
     )
+
+
+def runs_nothing(kind: str, obj: Mapping[str, Any]) -> bool:
+    """Whether a live object is only a memory: a finished Pod, or a scaled-down ReplicaSet that a Deployment keeps."""
+    status, spec = (part if isinstance(part := obj.get(key), dict) else {} for key in ("status", "spec"))
+    if kind == "k8s.core.Pod":
+        return status.get("phase") in {"Succeeded", "Failed"}
+    if kind != "k8s.apps.ReplicaSet":
+        return False
+    owners = (obj.get("metadata") or {}).get("ownerReferences") or ()
+    kept = any(owner.get("controller") is True and owner.get("kind") == "Deployment" for owner in owners)
+    return kept and spec.get("replicas") == 0 and status.get("replicas", 0) == 0
 
 
 @lru_cache(maxsize=1024)

@@ -20,13 +20,14 @@ import structlog
 from guardian.collectors import Collector, Observed, Unreadable
 from guardian.collectors.backups import Backups
 from guardian.collectors.declared import Declared
+from guardian.collectors.kubernetes import Kubernetes
 from guardian.collectors.postgres import Postgres
 from guardian.collectors.records import Records
 from guardian.errors import UsageError
 from guardian.model import CollectorStatus, Resource, Snapshot, Tier
 from guardian.normalise import Estate, collection_error, normalise, rfc3339
 from guardian.redact import parse_key
-from guardian.settings import PostgresCollector
+from guardian.settings import KubernetesCollector, PostgresCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,6 +69,7 @@ def configured(settings: Settings, drills: Sequence[Mapping[str, Any]]) -> list[
     if assets:
         collectors.append(Backups(settings.environment, assets))
     collectors += [Postgres(item) for item in settings.collectors if isinstance(item, PostgresCollector)]
+    collectors += [Kubernetes(item) for item in settings.collectors if isinstance(item, KubernetesCollector)]
     return collectors
 
 
