@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from guardian.policy.build import POLICIES
 from guardian.policy.bundle import load as load_bundle
+from guardian.policy.engines import open_engine
 from guardian.policy.wasm import WasmEngine
+from guardian.settings import EngineSettings
 from tests.tools.build import TOOLS, installed, opa_path, tool_path, version_of
 from tests.tools.kube import KubeApi
-from tests.tools.opa_server import OpaServer
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
 from verifiers.sandbox.options import ServerOptions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardian.policy.bundle import Bundle
+    from guardian.policy.engine import Engine
 
 
 def pytest_report_header() -> str:
@@ -97,10 +98,11 @@ def wasm_engine(policy_bundle: Bundle) -> Iterator[WasmEngine]:
 
 
 @pytest.fixture(scope="session")
-def opa_server(opa: Path) -> Iterator[OpaServer]:
-    """OPA's own interpreter on the sources of the policies."""
-    with OpaServer(opa, POLICIES) as server:
-        yield server
+def opa_engine(opa: Path, policy_bundle: Bundle) -> Iterator[Engine]:
+    """The opa engine on the policies that ship: a managed child."""
+    engine = open_engine(EngineSettings("opa", command=opa), policy_bundle)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="session")
