@@ -1,0 +1,85 @@
+# METADATA
+# scope: package
+# title: Rules that Kubernetes ships and that no other role may have
+# description: |
+#   By role (`ClusterRole:name`), the rules of the roles that Kubernetes 1.36 makes itself which rbac.wildcard would refuse,
+#   each member a set because order says nothing. `admin` and `edit` are aggregated: they hold what
+#   system:aggregate-to-edit holds. Source: k8s.io/kubernetes v1.36.3, plugin/pkg/auth/authorizer/rbac/bootstrappolicy.
+package guardian.lib.shipped_roles
+
+edits := {
+	{
+		"apiGroups": {""},
+		"resources": {"pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"},
+		"verbs": {"get", "list", "watch"},
+	},
+	{"apiGroups": {""}, "resources": {"serviceaccounts"}, "verbs": {"impersonate"}},
+	{
+		"apiGroups": {""},
+		"resources": {"pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"},
+		"verbs": {"create", "delete", "deletecollection", "patch", "update"},
+	},
+	{"apiGroups": {""}, "resources": {"serviceaccounts/token"}, "verbs": {"create"}},
+}
+
+rules := {
+	"ClusterRole:admin": edits,
+	"ClusterRole:edit": edits,
+	"ClusterRole:cluster-admin": {
+		{"apiGroups": {"*"}, "resources": {"*"}, "verbs": {"*"}},
+		{"nonResourceURLs": {"*"}, "verbs": {"*"}},
+	},
+	"ClusterRole:system:aggregate-to-edit": edits,
+	"ClusterRole:system:controller:certificate-controller": {
+		{
+			"apiGroups": {"certificates.k8s.io"},
+			"resources": {"certificatesigningrequests/approval", "certificatesigningrequests/status"},
+			"verbs": {"update"},
+		},
+	},
+	"ClusterRole:system:controller:clusterrole-aggregation-controller": {
+		{
+			"apiGroups": {"rbac.authorization.k8s.io"},
+			"resources": {"clusterroles"},
+			"verbs": {"escalate", "get", "list", "patch", "update", "watch"},
+		},
+	},
+	"ClusterRole:system:controller:disruption-controller": {
+		{"apiGroups": {"*"}, "resources": {"*/scale"}, "verbs": {"get"}},
+	},
+	"ClusterRole:system:controller:generic-garbage-collector": {
+		{"apiGroups": {"*"}, "resources": {"*"}, "verbs": {"delete", "get", "list", "patch", "update", "watch"}},
+	},
+	"ClusterRole:system:controller:horizontal-pod-autoscaler": {
+		{"apiGroups": {"*"}, "resources": {"*/scale"}, "verbs": {"get", "update"}},
+		{"apiGroups": {"custom.metrics.k8s.io"}, "resources": {"*"}, "verbs": {"get", "list", "watch"}},
+		{"apiGroups": {"external.metrics.k8s.io"}, "resources": {"*"}, "verbs": {"get", "list", "watch"}},
+	},
+	"ClusterRole:system:controller:namespace-controller": {
+		{"apiGroups": {"*"}, "resources": {"*"}, "verbs": {"delete", "deletecollection", "get", "list", "watch"}},
+	},
+	"ClusterRole:system:controller:resourcequota-controller": {
+		{"apiGroups": {"*"}, "resources": {"*"}, "verbs": {"list", "watch"}},
+	},
+	"ClusterRole:system:kube-controller-manager": {
+		{
+			"apiGroups": {""},
+			"resources": {"configmaps", "namespaces", "secrets", "serviceaccounts"},
+			"verbs": {"get"},
+		},
+		{"apiGroups": {"*"}, "resources": {"*"}, "verbs": {"list", "watch"}},
+		{"apiGroups": {""}, "resources": {"serviceaccounts/token"}, "verbs": {"create"}},
+	},
+	"ClusterRole:system:kubelet-api-admin": {
+		{
+			"apiGroups": {""},
+			"resources": {"nodes/log", "nodes/metrics", "nodes/proxy", "nodes/stats"},
+			"verbs": {"*"},
+		},
+		{"apiGroups": {""}, "resources": {"nodes/configz", "nodes/healthz", "nodes/pods"}, "verbs": {"*"}},
+	},
+	"ClusterRole:system:node": {
+		{"apiGroups": {""}, "resources": {"configmaps", "secrets"}, "verbs": {"get", "list", "watch"}},
+		{"apiGroups": {""}, "resources": {"serviceaccounts/token"}, "verbs": {"create"}},
+	},
+}
