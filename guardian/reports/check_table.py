@@ -6,10 +6,10 @@ terminals and editors can open it, and is never cut.
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.text import Text
 
 from guardian.model import Verdict
@@ -80,8 +80,9 @@ def _entry(place: str, verdict: Verdict, heading: str, message: str) -> list[Ren
     return [line.append(f"  {words.plain(heading)}"), _below(message)]
 
 
-def _below(text: str) -> RenderableType:
-    return Padding(Text(words.plain(text)), (0, 0, 0, 4))
+def _below(text: str) -> Text:
+    """Return indented lines as long as they are: the terminal folds them, a pipe keeps them whole."""
+    return Text(textwrap.indent(words.plain(text), "    "))
 
 
 def _left_out(checked: Checked) -> list[str]:

@@ -77,11 +77,9 @@ def log(judged: Judged) -> dict[str, Any]:
 
 def _rule(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
     severity = Severity(about["severity"])
-    title = words.plain(about["title"])
-    remedy = words.plain(about.get("remediation") or "")
-    text = "\n\n".join(
-        filter(None, (words.plain(about.get("description") or title), remedy and f"How to fix: {remedy}"))
-    )
+    title = _text(about["title"])
+    remedy = _text(about.get("remediation") or "")
+    text = "\n\n".join(filter(None, (_text(about.get("description") or title), remedy and f"How to fix: {remedy}")))
     frameworks = [
         f"{words.FRAMEWORKS.get(framework, framework)} {clause}"
         for framework, clauses in about.get("frameworks", {}).items()
@@ -91,7 +89,7 @@ def _rule(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
         "id": name,
         "name": "".join(part.capitalize() for part in name.replace("-", ".").split(".")),
         "shortDescription": {"text": title},
-        "fullDescription": {"text": words.plain(about.get("description") or title)},
+        "fullDescription": {"text": _text(about.get("description") or title)},
         "help": {"text": text, "markdown": text},
         "defaultConfiguration": {"level": _BY_SEVERITY[severity]},
         "properties": {
@@ -117,13 +115,13 @@ def _result(one: Located, rule: int, fingerprints: Counter[str]) -> dict[str, An
         "ruleIndex": rule,
         "kind": "fail" if failed else "open",
         "level": _LEVELS[finding.mode] if failed else "none",
-        "message": {"text": words.plain(finding.message)},
+        "message": {"text": _text(finding.message)},
         "locations": _locations(one),
         "partialFingerprints": {
             "controlAndResource/v1": hashlib.sha256((identity + again).encode("utf-8", "replace")).hexdigest()
         },
         "properties": {
-            "resource": finding.resource,
+            "resource": _text(finding.resource),
             "mode": finding.mode,
             "severity": finding.severity,
             "expected": finding.expected,
@@ -131,7 +129,7 @@ def _result(one: Located, rule: int, fingerprints: Counter[str]) -> dict[str, An
         },
     }
     if finding.waiver:
-        why = words.plain(finding.waiver.get("reason") or "waived")
+        why = _text(finding.waiver.get("reason") or "waived")
         result["suppressions"] = [
             {"kind": "external", "status": "accepted", "justification": why, "properties": dict(finding.waiver)}
         ]
@@ -140,7 +138,7 @@ def _result(one: Located, rule: int, fingerprints: Counter[str]) -> dict[str, An
 
 def _locations(one: Located) -> list[dict[str, Any]]:
     """Return each place that must be mended (section 3.27.12), or the resource alone where no file is known."""
-    name = words.plain(one.finding.resource)
+    name = _text(one.finding.resource)
     if not one.places:
         return [{"logicalLocations": [{"fullyQualifiedName": name, "kind": "resource"}]}]
     return [
@@ -155,7 +153,7 @@ def _locations(one: Located) -> list[dict[str, Any]]:
 def _logical(resource: str, place: Place) -> dict[str, Any]:
     if not place.field:
         return {"fullyQualifiedName": resource, "kind": "resource"}
-    field = words.plain(place.field)
+    field = _text(place.field)
     return {"fullyQualifiedName": f"{resource}#{field}", "name": field, "kind": "member"}
 
 
@@ -170,12 +168,17 @@ def _physical(file: str, region: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _quoted(path: PurePath) -> str:
-    return quote(path.as_posix().encode("utf-8", "surrogateescape"))
+    return quote(path.as_posix(), errors="replace")
 
 
 def _notification(problem: Problem) -> dict[str, Any]:
     return {
         "level": "error",
-        "message": {"text": words.plain(problem.message)},
+        "message": {"text": _text(problem.message)},
         "locations": [{"physicalLocation": _physical(problem.file, {"startLine": problem.line})}],
     }
+
+
+def _text(value: object) -> str:
+    """Return text for any viewer: nothing that hides or moves a cursor, nothing that is no UTF-8."""
+    return words.plain(value).encode("utf-8", "replace").decode()

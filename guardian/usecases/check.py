@@ -208,7 +208,7 @@ def _estate(settings: Settings | None) -> tuple[Estate, list[str]]:
 
 def _complain_of_nothing(work: _Work, paths: Sequence[str]) -> None:
     """Add a Problem where nothing was there to judge: a mistyped path must not look like a pass."""
-    where = ", ".join(paths)
+    where = ", ".join(paths).encode("utf-8", "replace").decode()
     if not work.subjects and not work.problems:
         message = "no Kubernetes object is in there; name manifests, or pipe them: helm template ... | guardian check -"
         work.problems.append(Problem(where, 1, message))

@@ -63,7 +63,9 @@ def _below(folder: Path) -> Iterator[Path | Problem]:
             known = here.stat()
             inside = sorted(here.iterdir()) if (known.st_dev, known.st_ino) not in seen else []
         except OSError as error:
-            yield Problem(str(here), 1, f"this folder cannot be read: {error.strerror}; allow it, or name other paths")
+            yield Problem(
+                _shown(here), 1, f"this folder cannot be read: {error.strerror}; allow it, or name other paths"
+            )
             continue
         seen.add((known.st_dev, known.st_ino))
         visible = [path for path in inside if not path.name.startswith(".")]
@@ -71,14 +73,14 @@ def _below(folder: Path) -> Iterator[Path | Problem]:
             if not path.is_dir() and path.name.lower().endswith(_SUFFIXES):
                 count += 1
                 if count > MAX_FILES:
-                    yield Problem(str(folder), 1, f"more than {MAX_FILES:,} manifests; name smaller folders")
+                    yield Problem(_shown(folder), 1, f"more than {MAX_FILES:,} manifests; name smaller folders")
                     return
                 yield path
         waiting += [path for path in reversed(visible) if path.is_dir()]
 
 
 def _read(path: Path, *, regular_only: bool) -> Source | Problem:
-    name = str(path)
+    name = _shown(path)
     try:
         # a pipe that somebody put into a folder would be waited for without end
         if regular_only and not stat.S_ISREG(path.stat().st_mode):
@@ -87,6 +89,11 @@ def _read(path: Path, *, regular_only: bool) -> Source | Problem:
             return _decoded(name, file.read(MAX_BYTES + 1))
     except OSError as error:
         return Problem(name, 1, f"this file cannot be read: {error.strerror}")
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text for every format: what is no UTF-8 in it is replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _decoded(name: str, data: bytes) -> Source | Problem:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from typing import Any, Final
 
 from guardian.usecases import check_nodes
-from guardian.usecases.check_nodes import MAX_DEPTH, MAX_NODES, Entry, Node, UnreadableError
+from guardian.usecases.check_nodes import MAX_DEPTH, MAX_NODES, Entry, MalformedError, Node, UnreadableError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TOKEN = re.compile(
@@ -141,8 +141,8 @@ class _Open:
         return check_nodes.mapping(self._entries, self._line, self._column)
 
 
-def _unexpected(line: int, what: str = "not valid JSON") -> UnreadableError:
-    return UnreadableError(line, f"{what}; correct the text around this line")
+def _unexpected(line: int, what: str = "not valid JSON") -> MalformedError:
+    return MalformedError(line, f"{what}; correct the text around this line")
 
 
 def _scalar(kind: str, word: str, line: int) -> Any:  # noqa: ANN401 -- any JSON scalar

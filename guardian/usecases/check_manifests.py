@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardian.reports.judged import Problem
 from guardian.usecases import check_json, check_nodes, check_yaml
-from guardian.usecases.check_nodes import Entry, Node, UnreadableError
+from guardian.usecases.check_nodes import Entry, MalformedError, Node, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _parse(text: str, line: int) -> list[Node]:
         return check_yaml.parse(text, line)
     try:
         return check_json.parse(text, line)
-    except UnreadableError as broken:
+    except MalformedError as broken:
         try:
             return check_yaml.parse(text, line)
         except UnreadableError as error:

@@ -26,6 +26,10 @@ class UnreadableError(Exception):
         self.line = line
 
 
+class MalformedError(UnreadableError):
+    """Text that is not of the language it was read as; it may be of another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One value and where it begins; lines and columns count from 1, columns in characters.

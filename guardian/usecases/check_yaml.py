@@ -48,7 +48,7 @@ _NOT_NUMBERS: Final = {".nan", ".NaN", ".NAN"} | {
 }
 _INTEGER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_DOTTED_FLOAT = re.compile(r"\.[0-9]+([eE][-+]?[0-9]+)?")
+_DOTTED_FLOAT = re.compile(r"\.[0-9](_?[0-9])*([eE][-+]?[0-9](_?[0-9])*)?")
 _MAX_DIGITS: Final = 400  # more than any double needs, and few enough to convert at once
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 
@@ -85,9 +85,9 @@ def _said(error: Any) -> str:  # noqa: ANN401 -- PyYAML ships no types
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """Return what an unquoted scalar means to kubectl. Raises ValueError for infinities and what is no number.
+    """Return what an unquoted scalar means to kubectl. Raises ValueError for infinities and numbers without end.
 
-    Source: go.yaml.in/yaml/v2 resolve.go, then Go's encoding/json.
+    Source: go.yaml.in/yaml/v2 resolve.go.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -118,12 +118,15 @@ def _integer(found: re.Match[str]) -> int:
     raise AssertionError("one of the alternatives has matched")
 
 
-def _decimal(digits: str, *, otherwise: str) -> float | int | str:
-    """Return the number as it comes out of JSON again, a whole one as an integer; `otherwise` if no double holds it."""
+def _decimal(digits: str, *, otherwise: str) -> float | str:
+    """Return the number, `otherwise` if no double holds it."""
     value = float(digits)
-    if not math.isfinite(value):
-        return otherwise
-    if value == int(value) and abs(value) < 2**63:
+    return value if math.isfinite(value) else otherwise
+
+
+def _through_json(value: Any) -> Any:  # noqa: ANN401 -- any scalar in, any scalar out
+    """Return a number as Go's encoding/json writes it and reads it again: a whole one is an integer."""
+    if isinstance(value, float) and value == int(value) and abs(value) < 2**63:
         return int(Decimal(repr(value)))
     return value
 
@@ -178,7 +181,7 @@ class _Composer:
         content: Any = event.value
         if event.implicit[0] and not event.tag:
             try:
-                content = resolve(event.value)
+                content = _through_json(resolve(event.value))
             except ValueError as error:
                 raise UnreadableError(line, str(error)) from error
         node = check_nodes.scalar(content, line, column)
@@ -236,13 +239,9 @@ class _Open:
             if self._merged is not None:
                 raise UnreadableError(line, "a second merge key (<<) in one mapping; merge a list: <<: [*a, *b]")
             return None, line, column
-        match node.content:
-            case bool():
-                key = "true" if node.content else "false"
-            case str() | int():
-                key = str(node.content)
-            case _:
-                raise UnreadableError(line, "a key must be text; quote it (a Helm template must be rendered first)")
+        key = _key_text(node, event)
+        if key is None:
+            raise UnreadableError(line, "a key must be text; quote it (a Helm template must be rendered first)")
         entries = self._entries or {}
         if key in entries and key not in (self._merged or ()):
             where = f"the first is on line {entries[key].line}"
@@ -268,3 +267,14 @@ class _Open:
             )
         self._entries.update(merged)
         self._merged = set(merged)
+
+
+def _key_text(node: Node, event: Any) -> str | None:  # noqa: ANN401 -- PyYAML ships no types
+    """Return a key as kubectl spells it, None for what is refused: collections, null, and what may be a decimal."""
+    if isinstance(node.content, str):
+        return node.content
+    if not isinstance(event, ScalarEvent) or isinstance(resolve(event.value), float):
+        return None
+    if isinstance(node.content, bool):
+        return "true" if node.content else "false"
+    return str(node.content) if isinstance(node.content, int) else None
