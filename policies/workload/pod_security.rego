@@ -222,7 +222,7 @@ broken contains ["sysctls", null, field, name] if {
 broken contains ["restrictedVolumes", null, volume_field(index, ""), types] if {
 	restricted
 	some index, volume in spec.volumes
-	types := [type | some type, source in volume; type != "name"; source != null]
+	types := sort([type | some type, source in volume; type != "name"; source != null])
 	not every_type_allowed(volume, types)
 }
 

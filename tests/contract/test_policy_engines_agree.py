@@ -202,6 +202,7 @@ def test_findings_are_the_same_in_both_engines(
 
 
 GENERATED = 1000
+AT_LEAST = 80  # times that each control is asked, however many there are
 
 
 def standards(bundle: Bundle) -> Standards:
@@ -226,7 +227,7 @@ def asked(
     rest = {
         "resources": found,
         "services": known.services,
-        "incomplete": draw.sample(control.inputs, draw.randint(0, 1)),
+        "incomplete": draw.sample(control.inputs, draw.random() < 0.15),
     }
     return "snapshot", {control.id: by_resource}, {**common, **rest}, subjects
 
@@ -255,7 +256,7 @@ def test_a_thousand_generated_resources_have_the_same_verdicts_in_both_engines(
     todo = crossings(policy_bundle)
     for index, (kind, controls) in enumerate(todo):
         draw = random.Random(f"{kind} {controls[0].id}")
-        for _ in range(-(-GENERATED // len(todo))):
+        for _ in range(max(AT_LEAST, -(-GENERATED // len(todo)))):
             scope, params, rest, subjects = asked(policy_bundle, draw, controls, kind)
             in_wasm, in_opa = wasm_engine.judge(scope, params, rest), opa_engine.judge(scope, params, rest)
             for judgement, told in zip(in_wasm, in_opa, strict=True):
@@ -272,7 +273,7 @@ def test_a_thousand_generated_resources_have_the_same_verdicts_in_both_engines(
             count += len(subjects)
     assert count >= GENERATED
     assert raised < GENERATED / 20
-    one_sided = {control: found for control, found in seen.items() if not {"pass", "fail"} <= found}
+    one_sided = {control: found for control, found in seen.items() if "fail" not in found or found <= {"fail", "error"}}
     assert set(seen) == set(policy_bundle.catalogue.controls)
     assert one_sided == {}, "the samples of its kinds walk one way through the policy only"
 
@@ -291,7 +292,7 @@ def test_where_strict_opa_raises_on_garbled_resources_webassembly_never_passes(
     todo = [(kind, [control]) for kind, controls in crossings(policy_bundle) for control in controls]
     for kind, controls in todo:
         draw = random.Random(f"garbled {kind} {controls[0].id}")
-        for _ in range(-(-2 * GENERATED // len(todo))):
+        for _ in range(max(AT_LEAST, -(-2 * GENERATED // len(todo)))):
             scope, params, rest, subjects = asked(policy_bundle, draw, controls, kind, garble=True)
             [judgement], [told] = wasm_engine.judge(scope, params, rest), opa_engine.judge(scope, params, rest)
             if told.error is None:
