@@ -45,6 +45,10 @@ test-slow: $(VENV)/.installed  ## faults, attacks, conformance
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
 
+bench: $(VENV)/.installed  ## reviews per second beside a bare OPA server, in one run
+	@$(PY) tests/tools/build.py opa >/dev/null
+	@$(PY) -m tests.bench.admission
+
 check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
