@@ -238,7 +238,7 @@ def report(servers: list[Server], folder: Path, given: argparse.Namespace) -> No
         f"{given.pods} reviews of {small:.1f} to {large:.1f} KB (median {middle:.1f}), all controls of admission loaded"
     )
     print(
-        f"{given.workers} webhook workers, {os.cpu_count()} cores, median of {given.rounds} rounds of {given.seconds:g} s; "
+        f"{given.workers} webhook workers, {os.cpu_count()} cores, medians of {given.rounds} x {given.seconds:g} s; "
         f"opa {bundles.load().opa_version}; MiB: the largest process that judges"
     )
     columns = (
