@@ -3,14 +3,14 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 DIR ?= demo
-# Where programs built for the tests (opa) are cached; they survive `make clean`.
+# Where programs built for the tests (opa, etcd, kube-apiserver) are cached; they survive `make clean`.
 export GUARDIAN_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/guardian-tools
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test test-slow check clean bundle fix
+.PHONY: help demo demo-cluster test test-slow bench check clean bundle fix
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv where there is one; else pip brings the pinned uv into the environment, so that both install exactly uv.lock.
 $(VENV)/.installed: pyproject.toml uv.lock
@@ -30,12 +30,19 @@ $(VENV)/.installed: pyproject.toml uv.lock
 demo: $(VENV)/.installed  ## the whole loop on embedded defaults, in $(DIR)
 	@$(VENV)/bin/guardian demo --dir $(DIR)
 
-test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds opa once
-	@$(PY) tests/tools/build.py opa >/dev/null
+demo-cluster: $(VENV)/.installed  ## the cluster side on a real API server, in DIR=demo-cluster
+	@echo "==> servers: etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS); needs Go, or takes its wheel)"
+	@$(PY) tests/tools/build.py etcd kube-apiserver >/dev/null
+	@$(PY) -m tests.demo_cluster --dir $(if $(filter file,$(origin DIR)),demo-cluster,$(DIR))
+
+test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds real servers once
+	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
+	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.installed  ## faults, attacks, conformance
-	@$(PY) tests/tools/build.py opa >/dev/null
+	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
+	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
 
 check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
@@ -56,4 +63,5 @@ fix: $(VENV)/.installed  ## format and mend what ruff can
 clean:  ## everything made here, but not the tools cache
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	[ ! -f demo/.guardian-demo ] || rm -rf demo
+	[ ! -f demo-cluster/.guardian-demo-cluster ] || rm -rf demo-cluster
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,24 +11,27 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guardian import config_checks, config_models, config_yaml
+from guardian import config_checks, config_cluster, config_models, config_yaml
 from guardian.config_yaml import Location, Problem, Tree
 from guardian.errors import ConfigError, UsageError
 from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
 from guardian.settings import (
+    CollectorSettings,
     ControlSettings,
     EngineSettings,
     Keys,
+    KubernetesCollector,
     PostgresCollector,
     SandboxSettings,
     Schedule,
     Secret,
     Settings,
     Storage,
+    WebhookSettings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from guardian.config_models import AssetModel, RootModel, ServiceModel
 
@@ -51,6 +54,7 @@ def load(path: Path | None, *, check_secrets: bool = False) -> Settings:
         model, wrong_shape = config_models.validate(tree)
         problems += wrong_shape
         problems += config_checks.check(tree)
+        problems += config_cluster.check(tree)
     settings = None
     if model is not None:
         settings = _Builder(tree, name, base).settings(chosen, model)
@@ -131,11 +135,8 @@ class _Builder:
             path=path.absolute(),
             environment=model.environment,
             services=tuple(self._service(service) for service in model.services),
-            collectors=tuple(
-                PostgresCollector(item.name, self._secret(item.dsn, ("collectors", place, "dsn")))
-                for place, item in enumerate(model.collectors)
-            ),
-            engine=EngineSettings(model.engine.type),
+            collectors=tuple(self._collectors(model)),
+            engine=self._engine(model),
             controls={
                 name: ControlSettings(
                     control.mode or {}, control.params, f"{self._name}:{self._tree.line(('controls', name))}: "
@@ -159,6 +160,65 @@ class _Builder:
                 redaction=self._secret(model.keys.redaction, ("keys", "redaction")),
             ),
             redact_keep=tuple(model.redact.keep),
+            policies=self._path(model.policies.folder) if model.policies else None,
+            webhook=self._webhook(model, home) if model.webhook else None,
+        )
+
+    def _optional_path(self, text: str | None) -> Path | None:
+        return None if text is None else self._path(text)
+
+    def _collectors(self, model: RootModel) -> Iterator[CollectorSettings]:
+        for place, item in enumerate(model.collectors):
+            if item.type == "kubernetes":
+                yield KubernetesCollector(
+                    item.name, self._optional_path(item.kubeconfig), item.context, tuple(item.kinds)
+                )
+            elif item.dsn is not None:  # its absence is told already, by `config_cluster`
+                yield PostgresCollector(item.name, self._secret(item.dsn, ("collectors", place, "dsn")))
+
+    def _engine(self, model: RootModel) -> EngineSettings:
+        engine = model.engine
+        return EngineSettings(
+            engine.type,
+            engine.url,
+            self._secret(engine.token, ("engine", "token")) if engine.token else None,
+            self._optional_path(engine.ca),
+            self._optional_path(engine.command),
+        )
+
+    def _webhook(self, model: RootModel, home: Path) -> WebhookSettings | None:
+        """Return the webhook's settings, with what follows from the rest of the file where it is silent."""
+        webhook = model.webhook
+        clusters = [item.name for item in model.collectors if item.type == "kubernetes"]
+        if webhook is None or not (webhook.collector or clusters):
+            return None
+        collector = webhook.collector or clusters[0]
+        fail_closed = webhook.fail_closed
+        if fail_closed is None:
+            fail_closed = sorted(
+                {
+                    match.namespace
+                    for service in model.services
+                    if service.tier == Tier.CRITICAL
+                    for match in service.match
+                    if match.collector == collector and match.namespace and match.namespace not in webhook.exempt
+                }
+            )
+        host, port = webhook.listen
+        return WebhookSettings(
+            collector=collector,
+            certificate=self._path(webhook.certificate),
+            key=self._path(webhook.key.removeprefix("file:")),
+            spool=self._path(webhook.spool) if webhook.spool else home / "spool",
+            host=host,
+            port=port,
+            client_ca=self._optional_path(webhook.client_ca),
+            timeout_s=webhook.timeout,
+            deadline_s=min(4.0, 0.8 * webhook.timeout) if webhook.deadline is None else webhook.deadline,
+            fail_closed=tuple(fail_closed),
+            exempt=tuple(webhook.exempt),
+            workers=webhook.workers,
+            queue=webhook.queue,
         )
 
     def _storage(self, model: RootModel) -> Storage:
@@ -231,9 +291,14 @@ def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> li
     }
     if isinstance(settings.storage.database, Secret):
         others["storage", "database"] = settings.storage.database
+    if settings.engine.token:
+        others["engine", "token"] = settings.engine.token
+    private: dict[Location, Secret] = dict(keys)
+    if settings.webhook:
+        private["webhook", "key"] = Secret(f"file:{settings.webhook.key}")
     problems = []
-    for at, secret in {**keys, **others}.items():
-        message = _open_to_others(secret) if at in keys else None
+    for at, secret in {**private, **others}.items():
+        message = _open_to_others(secret) if at in private else None
         if message is None and check_secrets:
             message = _missing(secret)
             if message is not None and at in keys:

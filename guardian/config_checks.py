@@ -21,44 +21,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
+    """A mapping of the raw tree and where it stands."""
+
     at: Location
     data: Mapping[str, Any]
 
     def text(self, key: str) -> str | None:
+        """Return what stands under `key` if it is text."""
         value = self.data.get(key)
         return value if isinstance(value, str) else None
 
 
 def check(tree: Tree) -> list[Problem]:
     """Return every disagreement within the file, in no particular order."""
-    root = _Item((), tree.value if isinstance(tree.value, dict) else {})
-    services = list(_items(root, "services"))
-    assets = [asset for service in services for asset in _items(service, "assets")]
-    collectors = list(_items(root, "collectors"))
+    root = Item((), tree.value if isinstance(tree.value, dict) else {})
+    services = list(items_of(root, "services"))
+    assets = [asset for service in services for asset in items_of(service, "assets")]
+    collectors = list(items_of(root, "collectors"))
     problems: list[Problem] = []
     for what, items in (("service", services), ("asset", assets), ("collector", collectors)):
         problems += _unique(tree, what, "name", items)
     for asset in assets:
-        problems += _unique(tree, "backup of this asset", "name", list(_items(asset, "backups")))
+        problems += _unique(tree, "backup of this asset", "name", list(items_of(asset, "backups")))
     problems += _references(tree, root, services, assets, collectors)
-    problems += _schedules(tree, root, _names(assets))
+    problems += _schedules(tree, root, names_of(assets))
     problems += _ties(tree, services)
     return problems
 
 
-def _items(parent: _Item, key: str) -> Iterator[_Item]:
+def items_of(parent: Item, key: str) -> Iterator[Item]:
+    """Yield the mappings of the list under `key`."""
     found = parent.data.get(key)
     for place, item in enumerate(found if isinstance(found, list) else ()):
         if isinstance(item, dict):
-            yield _Item((*parent.at, key, place), item)
+            yield Item((*parent.at, key, place), item)
 
 
-def _names(items: list[_Item]) -> list[str]:
+def names_of(items: list[Item]) -> list[str]:
+    """Return the names of those that have one."""
     return [name for item in items if (name := item.text("name")) is not None]
 
 
-def _unique(tree: Tree, what: str, key: str, items: list[_Item]) -> Iterator[Problem]:
+def _unique(tree: Tree, what: str, key: str, items: list[Item]) -> Iterator[Problem]:
     first: dict[str, Location] = {}
     for item in items:
         value = item.text(key)
@@ -71,7 +76,8 @@ def _unique(tree: Tree, what: str, key: str, items: list[_Item]) -> Iterator[Pro
             first[value] = at
 
 
-def _unknown(tree: Tree, at: Location, what: str, value: object, known: list[str]) -> Iterator[Problem]:
+def unknown_name(tree: Tree, at: Location, what: str, value: object, known: list[str]) -> Iterator[Problem]:
+    """Complain if `value` is text but names none of `known`, with the nearest."""
     if not isinstance(value, str) or value in known:
         return
     near = difflib.get_close_matches(value, known, n=1)
@@ -83,37 +89,37 @@ def _unknown(tree: Tree, at: Location, what: str, value: object, known: list[str
 
 
 def _references(
-    tree: Tree, root: _Item, services: list[_Item], assets: list[_Item], collectors: list[_Item]
+    tree: Tree, root: Item, services: list[Item], assets: list[Item], collectors: list[Item]
 ) -> Iterator[Problem]:
-    service_names, collector_names = _names(services), _names(collectors)
+    service_names, collector_names = names_of(services), names_of(collectors)
     for service in services:
-        for match in _items(service, "match"):
+        for match in items_of(service, "match"):
             at = (*match.at, "collector")
-            yield from _unknown(tree, at, "collector", match.text("collector"), collector_names)
+            yield from unknown_name(tree, at, "collector", match.text("collector"), collector_names)
         depends = service.data.get("dependsOn")
         for place, name in enumerate(depends if isinstance(depends, list) else ()):
             at = (*service.at, "dependsOn", place)
-            yield from _unknown(tree, at, "service", name, service_names)
+            yield from unknown_name(tree, at, "service", name, service_names)
             if isinstance(name, str) and name == service.text("name"):
                 yield Problem(tree.line(at), at, "a service cannot depend on itself; remove it")
     for asset in assets:
         source = asset.data.get("source")
         if isinstance(source, dict):
             at = (*asset.at, "source", "postgres")
-            yield from _unknown(tree, at, "collector", source.get("postgres"), collector_names)
+            yield from unknown_name(tree, at, "collector", source.get("postgres"), collector_names)
     sandbox = root.data.get("sandbox")
     accepted = sandbox.get("acceptNone") if isinstance(sandbox, dict) else None
     for place, name in enumerate(accepted if isinstance(accepted, list) else ()):
-        yield from _unknown(tree, ("sandbox", "acceptNone", place), "asset", name, _names(assets))
+        yield from unknown_name(tree, ("sandbox", "acceptNone", place), "asset", name, names_of(assets))
 
 
-def _schedules(tree: Tree, root: _Item, assets: list[str]) -> Iterator[Problem]:
-    for schedule in _items(root, "schedules"):
+def _schedules(tree: Tree, root: Item, assets: list[str]) -> Iterator[Problem]:
+    for schedule in items_of(root, "schedules"):
         job, at = schedule.text("job"), (*schedule.at, "asset")
         if job == "drill":
             if "asset" not in schedule.data:
                 yield Problem(tree.line(at), at, "a drill needs the asset to restore; add it")
-            yield from _unknown(tree, at, "asset", schedule.text("asset"), assets)
+            yield from unknown_name(tree, at, "asset", schedule.text("asset"), assets)
         elif job == "scan" and "asset" in schedule.data:
             yield Problem(tree.line(at), at, "a scan looks at everything and takes no asset; remove it")
         zone, zone_at = schedule.text("timeZone"), (*schedule.at, "timeZone")
@@ -130,12 +136,12 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _ties(tree: Tree, services: list[_Item]) -> Iterator[Problem]:
+def _ties(tree: Tree, services: list[Item]) -> Iterator[Problem]:
     """Two services that could both claim one resource with equal right; within one service that is no tie."""
     matches = [
         (service, item, match)
         for service in services
-        for item in _items(service, "match")
+        for item in items_of(service, "match")
         if (match := _match(item)) is not None
     ]
     for (one, one_at, first), (other, other_at, second) in combinations(matches, 2):
@@ -148,7 +154,7 @@ def _ties(tree: Tree, services: list[_Item]) -> Iterator[Problem]:
             yield Problem(tree.line(other_at.at), other_at.at, message)
 
 
-def _match(item: _Item) -> Match | None:
+def _match(item: Item) -> Match | None:
     collector, labels, tags = item.text("collector"), item.data.get("labels", {}), item.data.get("tags", {})
     if collector is None or not isinstance(labels, dict) or not isinstance(tags, dict):
         return None

@@ -7,18 +7,32 @@ import types
 import typing
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from guardian import config_scalars as scalars
 from guardian.config_scalars import (
     Duration,
+    FineDuration,
+    KubernetesKind,
+    Listen,
     Name,
+    Namespace,
     PathText,
     Positive,
     Reference,
     Size,
     Text,
+    Url,
     modes,
     one_of,
     pointer,
@@ -100,17 +114,52 @@ class ServiceModel(_Model):
 
 
 class CollectorModel(_Model):
-    """A source of truth."""
+    """A source of truth. Which keys go with which type: `config_cluster`."""
 
     name: Name
-    type: Annotated[str, BeforeValidator(one_of("collector type", "postgres"))]
-    dsn: Reference
+    type: Annotated[str, BeforeValidator(one_of("collector type", "postgres", "kubernetes"))]
+    dsn: Reference | None = None
+    kubeconfig: PathText | None = None
+    context: Text | None = None
+    kinds: list[KubernetesKind] = Field(default_factory=list)
 
 
 class EngineModel(_Model):
-    """What evaluates the policies."""
+    """What evaluates the policies. Which keys go with which type: `config_cluster`."""
 
-    type: Annotated[str, BeforeValidator(one_of("engine", "wasm", later=("opa",)))] = "wasm"
+    type: Annotated[str, BeforeValidator(one_of("engine", "wasm", "opa"))] = "wasm"
+    url: Url | None = None
+    token: Reference | None = None
+    ca: PathText | None = None
+    command: PathText | None = None
+
+
+class PoliciesModel(_Model):
+    """The users' own Rego."""
+
+    folder: PathText
+
+
+class WebhookModel(_Model):
+    """The admission webhook."""
+
+    collector: str | None = None
+    listen: Listen = ("0.0.0.0", 8443)  # noqa: S104 -- an API server calls it from another machine
+    certificate: PathText
+    key: Annotated[Reference, AfterValidator(scalars.file_reference)]
+    client_ca: Annotated[PathText | None, Field(alias="clientCA")] = None
+    timeout: Annotated[Positive, AfterValidator(scalars.within(1, 30, "s"))] = 5
+    deadline: FineDuration | None = None
+    fail_closed: list[Namespace] | None = None
+    exempt: list[Namespace] = ["kube-system", "guardian"]
+    workers: Annotated[int, AfterValidator(scalars.within(1, 64))] = 1
+    queue: Annotated[int, AfterValidator(scalars.within(1, 10_000))] = 64
+    spool: PathText | None = None
+
+    @field_validator("deadline")
+    @classmethod
+    def _in_time(cls, value: float | None, info: ValidationInfo) -> float | None:
+        return scalars.shorter(value, info.data.get("timeout"))
 
 
 class ControlModel(_Model):
@@ -168,6 +217,8 @@ class RootModel(_Model):
     services: list[ServiceModel] = Field(default_factory=list)
     collectors: list[CollectorModel] = Field(default_factory=list)
     engine: EngineModel = EngineModel()
+    policies: PoliciesModel | None = None
+    webhook: WebhookModel | None = None
     controls: dict[str, ControlModel] = Field(default_factory=dict)
     schedules: list[ScheduleModel] = Field(default_factory=list)
     sandbox: SandboxModel = SandboxModel()

@@ -5,14 +5,18 @@ Invariant: no message repeats a value unless it is short plain text in a place w
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from guardian.config_cron import check_cron
 from guardian.config_yaml import show_key
+from guardian.kubernetes_kinds import BUILT_IN_GROUPS, BUILT_IN_KINDS, DEFAULT_KINDS, split
 from guardian.model import Mode, Tier
 
 if TYPE_CHECKING:
@@ -66,6 +70,13 @@ def _reference(value: object) -> str:
             "a secret must be a reference, env:NAME or file:PATH, never the value itself (not repeated here); "
             "move the value there and write the reference"
         )
+    return value
+
+
+def file_reference(value: str) -> str:
+    """Accept a reference to a file: what is read again when it changes, such as the key of a certificate."""
+    if not value.startswith("file:"):
+        raise _wrong("must be a file: reference; it is read again when the file changes")
     return value
 
 
@@ -129,24 +140,112 @@ def modes(value: object) -> dict[Tier | None, Mode]:
     return found
 
 
-def one_of(what: str, *allowed: str, later: tuple[str, ...] = ()) -> Callable[[object], str]:
-    """Return a validator for a closed list of words; `later`: words of the design that this version does not have."""
+def one_of(what: str, *allowed: str) -> Callable[[object], str]:
+    """Return a validator for a closed list of words."""
 
     def check(value: object) -> str:
         if isinstance(value, str) and value in allowed:
             return value
-        supported = f"supported: {', '.join(allowed)}"
-        if isinstance(value, str) and value in later:
-            raise _wrong(f"{what} {value!r} is not available in this version; {supported}")
-        raise _wrong(f"{shown(value)} is not a known {what}; {supported}")
+        raise _wrong(f"{shown(value)} is not a known {what}; supported: {', '.join(allowed)}")
 
     return check
+
+
+def within(low: int, high: int, unit: str = "") -> Callable[[int], int]:
+    """Return a validator for whole numbers from `low` to `high`."""
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise _wrong(f"{shown(value)}{unit} is out of range; expected {low}{unit} to {high}{unit}")
+        return value
+
+    return check
+
+
+def _fine_duration(value: object) -> float:
+    matched = re.fullmatch(r"([0-9]{1,6})(ms|s)", value) if isinstance(value, str) else None
+    if matched is None or matched[1].strip("0") == "":
+        raise _wrong(f"{shown(value)} is not a time to answer in; expected one like 4s or 800ms")
+    return int(matched[1]) / (1000 if matched[2] == "ms" else 1)
+
+
+def shorter(deadline_s: float | None, timeout_s: int | None) -> float | None:
+    """Accept a deadline before the timeout; None: not stated, or itself wrong."""
+    if deadline_s is not None and timeout_s is not None and deadline_s >= timeout_s:
+        raise _wrong(f"must be shorter than the timeout of {timeout_s}s, after which nobody waits for the answer")
+    return deadline_s
+
+
+def _listen(value: object) -> tuple[str, int]:
+    matched = (
+        re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]{1,253})):([0-9]{1,5})", value)
+        if isinstance(value, str)
+        else None
+    )
+    if matched is None or not 0 <= int(matched[3]) <= 65_535:
+        raise _wrong(f"{shown(value)} is not an address to listen on; expected one like 0.0.0.0:8443 or [::]:8443")
+    return matched[1] or matched[2], int(matched[3])
+
+
+def _url(value: str) -> str:
+    """Accept https, and http where nothing between could read it; never a user or password inside."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    if parts.username is not None or parts.password is not None:
+        raise _wrong("a URL must not hold a user or password (not repeated here); write token: env:NAME or file:PATH")
+    if not host or re.search(r"[\s\0]", value) or parts.query or parts.fragment:
+        raise _wrong("expected a URL like https://opa.example:8181, without query")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise _wrong("must begin with https://; http:// only to this machine (localhost, 127.0.0.1, [::1])")
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _namespace(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise _wrong(f"{shown(value)} cannot be a namespace; use a-z, 0-9 and '-', at most 63")
+    return value
+
+
+def _kubernetes_kind(value: str) -> str:
+    """Accept a well-formed kind; one that Kubernetes does not know is refused where it is surely a slip of the pen."""
+    if value in BUILT_IN_KINDS:
+        return value
+    try:
+        group, word = split(value)
+    except ValueError:
+        near = difflib.get_close_matches(value, sorted(BUILT_IN_KINDS), n=1) or [
+            known
+            for known in (*DEFAULT_KINDS, *sorted(BUILT_IN_KINDS))
+            if known.rpartition(".")[2].lower() in {value.lower(), value.lower().removesuffix("s")}
+        ]
+        hint = f"did you mean {near[0]}?" if near else "expected one like k8s.apps.Deployment or k8s.core.Pod"
+        raise _wrong(f"{shown(value)} is not a Kubernetes kind; {hint}") from None
+    if group in BUILT_IN_GROUPS:
+        near = difflib.get_close_matches(value, sorted(BUILT_IN_KINDS), n=1, cutoff=0.9)
+        if near:
+            raise _wrong(f"{shown(word)} is not a kind of its group; did you mean {near[0]}?")
+    return value
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]
 Positive = Annotated[int, BeforeValidator(_duration), AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(_size)]
 Reference = Annotated[str, BeforeValidator(_reference)]
+FineDuration = Annotated[float, BeforeValidator(_fine_duration)]
+Listen = Annotated[tuple[str, int], BeforeValidator(_listen)]
+Url = Annotated[str, AfterValidator(_url)]
+Namespace = Annotated[str, AfterValidator(_namespace)]
+KubernetesKind = Annotated[str, AfterValidator(_kubernetes_kind)]
 PathText = Annotated[str, AfterValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]

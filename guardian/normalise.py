@@ -17,12 +17,29 @@ from guardian.model import COLLECTION_ERROR, Asset, Resource, Service
 from guardian.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from guardian.collectors import Collector, Observed, Unreadable
     from guardian.model import Match
 
-_VOLATILE = {"k8s.": (("metadata", "managedFields"), ("metadata", "resourceVersion"))}
+# What changes without anything having changed, by the beginning of the kind: keys on the way, `*` for each of a list.
+_VOLATILE = {
+    "k8s.": (
+        *(
+            ("metadata", name)
+            for name in ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
+        ),
+        ("metadata", "annotations", "control-plane.alpha.kubernetes.io/leader"),
+        ("spec", "template", "metadata", "creationTimestamp"),
+        ("spec", "jobTemplate", "metadata", "creationTimestamp"),
+        ("spec", "jobTemplate", "spec", "template", "metadata", "creationTimestamp"),
+    ),
+    "k8s.core.Node": (
+        ("status", "conditions", "*", "lastHeartbeatTime"),
+        ("status", "conditions", "*", "lastTransitionTime"),
+    ),
+    "k8s.coordination.k8s.io.Lease": (("spec", "renewTime"),),
+}
 _MAX_INT, _MIN_INT = 2**63 - 1, -(2**63)
 
 
@@ -51,7 +68,10 @@ def normalise(observed: Observed, collector: Collector, estate: Estate) -> Resou
     identity = f"{collector.id_scheme}:{_clean(observed.key)}"
     attributes = _without_volatile(observed.kind, plain(observed.attributes))
     redacted = redact(
-        attributes, sensitive=collector.sensitive.get(observed.kind, ()), key=estate.key, keep=estate.keep
+        attributes,
+        sensitive=(*collector.sensitive.get(observed.kind, ()), *observed.sensitive),
+        key=estate.key,
+        keep=(*estate.keep, *observed.keep),
     )
     service = _service(observed, identity, collector, estate)
     return Resource(
@@ -125,21 +145,36 @@ def _matches(match: Match, observed: Observed, identity: str, collector: Collect
 
 def plain(value: Any) -> Any:  # noqa: ANN401 -- any value in, any JSON value out
     """Return `value` as JSON: times RFC 3339, integers outside 64 bits as text, numbers that are none as null."""
+    kind = type(value)  # exact types first: nearly all that comes is JSON already, at every admission
+    if kind is str:
+        return value if value.isascii() else _text(value)
+    if kind is dict:
+        return {
+            name if type(name) is str and name.isascii() else _text(str(name)): plain(value[name]) for name in value
+        }
+    if kind is list:
+        return [plain(item) for item in value]
+    return value if value is None or kind is bool else _rare(value)
+
+
+def _rare(value: Any) -> Any:  # noqa: ANN401 -- as plain
     match value:
-        case None | bool():
-            return value
         case int() | float() | Decimal():
             return _number(value)
         case str():
-            # file names may hold bytes that are no UTF-8, as lone surrogates
-            return str.__str__(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            return _text(value)
         case datetime():
             return rfc3339(value)
         case dict():
-            return {plain(str(name)): plain(item) for name, item in value.items()}
+            return {_text(str(name)): plain(item) for name, item in value.items()}
         case list() | tuple():
             return [plain(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _text(value: str) -> str:
+    # file names may hold bytes that are no UTF-8, as lone surrogates
+    return str.__str__(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _number(value: float | Decimal) -> int | float | str | None:
@@ -152,14 +187,24 @@ def _number(value: float | Decimal) -> int | float | str | None:
     return int(value) if _MIN_INT <= value <= _MAX_INT else str(int(value))
 
 
-def _without_volatile(kind: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what changes without anything having changed."""
-    kept = dict(attributes)
+def _without_volatile(kind: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Drop what changes without anything having changed, from attributes that are ours alone."""
     for prefix, paths in _VOLATILE.items():
-        for outer, inner in paths if kind.startswith(prefix) else ():
-            if isinstance(kept.get(outer), dict):
-                kept[outer] = {name: item for name, item in kept[outer].items() if name != inner}
-    return kept
+        for path in paths if kind.startswith(prefix) else ():
+            _drop(attributes, path)
+    return attributes
+
+
+def _drop(value: object, path: tuple[str, ...]) -> None:
+    first, *rest = path
+    if isinstance(value, list) and first == "*":
+        for item in value:
+            _drop(item, tuple(rest))
+    elif isinstance(value, dict) and first in value:
+        if rest:
+            _drop(value[first], tuple(rest))
+        else:
+            del value[first]
 
 
 def _clean(key: str) -> str:

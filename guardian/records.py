@@ -192,6 +192,50 @@ def source_manifest(
     return _statement("source-manifest", [subject], predicate, run, context, attachments)
 
 
+def admission_decision(run: Run, context: Context, decision: Mapping[str, Any], review: AttachmentRef) -> bytes:
+    """Return the statement of one answered AdmissionReview; its record id is the decision's.
+
+    decision: as `review.Decision.spooled` wrote it. review: its case, redacted, enough to judge it again.
+    The context is that of the signing: who decides holds no key and sees no log.
+    """
+    case = decision["case"]
+    predicate = {
+        "policy": {**decision["policy"], "entrypoint": "guardian"},
+        "inputs": [{"name": "review", "sha256": decision["caseDigest"]}],
+        "request": case["request"],
+        "resource": case["resource"]["id"] if case["resource"] else None,
+        "service": case["resource"]["service"] if case["resource"] else None,
+        "outcome": decision["outcome"],
+        "allowed": decision["allowed"],
+        "message": decision["message"],
+        "warnings": decision["warnings"],
+        "result": _result_of_decision(decision),
+        "findings": decision["findings"],
+    }
+    subject = {"name": f"request:{decision['uid']}", "digest": {"sha256": decision["caseDigest"]}}
+    return _statement("admission-decision", [subject], predicate, run, context, [review], record_id=str(decision["id"]))
+
+
+def admission_gap(run: Run, context: Context, gap: Mapping[str, Any]) -> bytes:
+    """Return the statement that decisions were answered and not recorded one by one.
+
+    gap: `{id, from, until, count, why}`; from is None where it is not known.
+    """
+    predicate = {name: gap[name] for name in ("from", "until", "count", "why")} | {"result": "ERROR"}
+    return _statement("admission-gap", [_run_subject(run)], predicate, run, context, (), record_id=str(gap["id"]))
+
+
+def _result_of_decision(decision: Mapping[str, Any]) -> str:
+    """Return the result as a scan of the same object would have it; what was not judged is never PASSED."""
+    if decision["outcome"] == "overdue":
+        return "ERROR"
+    verdicts = {finding["verdict"] for finding in decision["findings"] if finding["waiver"] is None}
+    for verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.PASS):
+        if verdict in verdicts:
+            return RESULT_OF_VERDICT[verdict]
+    return "SKIPPED"
+
+
 def key_event(run: Run, context: Context, keyring_envelope: Mapping[str, Any], *, version: int, digest: str) -> bytes:
     """Return the statement that a keyring version came into force. digest: hex SHA-256 of the keyring envelope."""
     predicate = {"event": "keyring", "version": version, "keyring": dict(keyring_envelope), "result": "PASSED"}
@@ -223,12 +267,14 @@ def _statement(
     run: Run,
     context: Context,
     attachments: Sequence[AttachmentRef],
+    *,
+    record_id: str | None = None,
 ) -> bytes:
     return statement.build(
         kind,
         subjects,
         {
-            "recordId": statement.new_record_id(),
+            "recordId": record_id or statement.new_record_id(),
             "nonce": statement.new_nonce(),
             "environment": context.environment,
             "run": run.to_json(),

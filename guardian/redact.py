@@ -6,7 +6,6 @@ change of it shows. Empty values (null, "", [], {}) stay: that a secret is absen
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 import re
@@ -29,19 +28,31 @@ CREDENTIAL, UNKNOWN = "credential", "unknown"
 
 # What is a secret wherever it stands, whatever the path is called.
 # No alternative begins with an open repetition, so that hostile text costs linear time.
+_WORD = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
 _SECRET = re.compile(
-    r"""
+    rf"""
     ://[^\s/@:]*:[^\s/@]+@                                                      # URL with a password
-    | (?i:(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key)s?\s*=\s*[^\s=])  # password=..., radiussecrets=...
-    | (?i:--(?:password|passphrase|secret|token|api-key)[=\s]+\S)               # command line
-    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{32}\b                                 # PostgreSQL password hashes
-    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{16}                      # crypt(3) hashes
+    | (?i:(?:{_WORD}|pwd|[_-]pass)s?\s*=\s*[^\s=])                               # password=..., radiussecrets=...
+    | (?<!-)--(?i:[\w.-]{{0,40}}?{_WORD}[=\s]+\S)                                # command line
+    | (?:^|\s)(?:-u|--user)[=\s]+[^\s:]{{1,64}}:(?!\d+(?:\s|$))\S                # curl -u user:password
+    | (?i:\b(?:requirepass|masterauth)\s+[^\s"'])                               # Redis
+    | (?i:\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+\S) | (?i:\bbearer\s+[\w.~+/-]{{16}})
+    | (?i:"[\w.-]{{0,40}}{_WORD}"\s*:\s*"[^"])                                   # JSON in a text, as in annotations
+    | (?i:"name"\s*:\s*"[\w.-]{{0,80}}{_WORD}[\w.-]{{0,80}}"\s*,\s*"value"\s*:\s*"[^"])
+    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{{32}}\b                                 # PostgreSQL password hashes
+    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{{16}}                      # crypt(3) hashes
     | -----BEGIN[ ](?:[A-Z]+[ ])*PRIVATE[ ]KEY | AGE-SECRET-KEY-1
-    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \beyJ[\w-]{8,999}\.eyJ[\w-]{8}            # AWS key id, JWT
-    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-)[\w-]{16}
+    | \b(?:AKIA|ASIA)[0-9A-Z]{{16}}\b | \beyJ[\w-]{{8,999}}\.eyJ[\w-]{{8}}            # AWS key id, JWT
+    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|[sr]k_live_)[\w-]{{16}}
     """,
     re.VERBOSE,
 )
+# Every alternative above holds one of these letters or is at least 16 long: most texts need no second look.
+_HINT = re.compile(r"[=\s$\"@]")
+_HINTLESS = 16
+# An argument whose value is the next one: ["--password", "..."], ["-u", "user:..."].
+_FLAG = re.compile(rf"--?[\w.-]{{0,40}}?{_WORD}", re.IGNORECASE)
+_USER_FLAGS = ("-u", "--user")
 _SECRET_NAME = re.compile(
     r"passw|passphrase|pwd|secret|token|credential|private_?key|api_?key|access_?key|conninfo|(^|[._])dsn$",
     re.IGNORECASE,
@@ -84,18 +95,13 @@ def redact(
     key: the environment's redaction key.
     """
     work = _Work(key)
-    value = work.walk(
-        dict(attributes),
-        (),
-        [_compile(path, re.IGNORECASE) for path in sensitive],
-        [_compile(path, re.NOFLAG) for path in keep],
-    )
+    value = work.walk(dict(attributes), "", _start(tuple(sensitive), tuple(keep)))
     return Redacted(value, tuple(sorted(work.pointers)))
 
 
 def classify(name: str, value: object) -> str:
     """Say whether `value`, found under `name`, looks like a credential or is of unknown nature."""
-    if _SECRET_NAME.search(name) or any(_SECRET.search(text) or _has_key(text) for text in _texts(value)):
+    if _SECRET_NAME.search(name) or any(_looks_secret(text) or _has_key(text) for text in _texts(value)):
         return CREDENTIAL
     return UNKNOWN
 
@@ -111,39 +117,36 @@ def is_redacted(value: object) -> bool:
     )
 
 
-@dataclass(slots=True)
-class _Work:
-    key: bytes
-    pointers: list[str] = field(default_factory=list)
+class _State:
+    """Which patterns still match on the way to a place. Steps are remembered: objects of a kind share their paths.
 
-    def walk(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
-        if is_redacted(value):
-            self.pointers.append(_pointer(at))
-            return value
-        if not all(keep) or value is None or value in ("", [], {}):  # a pattern used up: this place is meant
-            return value
-        if not all(sensitive) or (isinstance(value, str) and _SECRET.search(value)):
-            return self._take(value, at)
-        return self._inside(value, at, sensitive, keep)
+    taken, kept: a sensitive pattern, one of `keep`, is used up, so this place is meant.
+    """
 
-    def _take(self, value: object, at: tuple[str, ...]) -> dict[str, str]:
-        self.pointers.append(_pointer(at))
-        digest = hmac.new(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), hashlib.sha256)
-        return {REDACTED: digest.hexdigest(), "class": classify(at[-1] if at else "", value)}
+    __slots__ = ("_keep", "_sensitive", "_steps", "kept", "taken")
 
-    def _inside(self, value: Any, at: tuple[str, ...], sensitive: list[_Pattern], keep: list[_Pattern]) -> Any:  # noqa: ANN401 -- any JSON value
-        def walk(name: str, item: object) -> object:
-            return self.walk(item, (*at, name), _step(sensitive, name), _step(keep, name))
+    def __init__(self, sensitive: tuple[_Pattern, ...], keep: tuple[_Pattern, ...]) -> None:
+        self._sensitive, self._keep = sensitive, keep
+        self.taken, self.kept = not all(sensitive), not all(keep)
+        self._steps: dict[str, _State] = {}
 
-        if isinstance(value, dict):
-            return {name: walk(name, item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [walk(str(place), item) for place, item in enumerate(value)]
-        return value
+    def step(self, name: str) -> _State:
+        """Return the state one name further down."""
+        if not (self._sensitive or self._keep):
+            return self
+        found = self._steps.get(name)
+        if found is None:
+            if len(self._steps) >= _STEPS:  # names are the source's to choose
+                self._steps.clear()
+            found = self._steps[name] = _State(_matching(self._sensitive, name), _matching(self._keep, name))
+        return found
 
 
-def _step(patterns: list[_Pattern], name: str) -> list[_Pattern]:
-    return [pattern[1:] for pattern in patterns if pattern[0].fullmatch(name)]
+_STEPS = 1024
+
+
+def _matching(patterns: tuple[_Pattern, ...], name: str) -> tuple[_Pattern, ...]:
+    return tuple(pattern[1:] for pattern in patterns if pattern[0].fullmatch(name))
 
 
 @lru_cache(maxsize=4096)
@@ -152,8 +155,60 @@ def _compile(path: str, case: re.RegexFlag) -> _Pattern:
     return tuple(re.compile(".*".join(map(re.escape, segment.split("*"))), re.DOTALL | case) for segment in segments)
 
 
-def _pointer(at: tuple[str, ...]) -> str:
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in at)
+@lru_cache(maxsize=256)
+def _start(sensitive: tuple[str, ...], keep: tuple[str, ...]) -> _State:
+    return _State(
+        tuple(_compile(path, re.IGNORECASE) for path in sensitive), tuple(_compile(path, re.NOFLAG) for path in keep)
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    key: bytes
+    pointers: list[str] = field(default_factory=list)
+
+    def walk(self, value: Any, at: str, state: _State) -> Any:  # noqa: ANN401 -- any JSON value
+        """at: the JSON pointer to `value`."""
+        if isinstance(value, dict) and REDACTED in value and is_redacted(value):
+            self.pointers.append(at)
+            return value
+        if state.kept or value is None or value in ("", [], {}):
+            return value
+        if state.taken or (isinstance(value, str) and _looks_secret(value)):
+            return self._take(value, at)
+        if isinstance(value, dict):
+            return {name: self.walk(item, f"{at}/{_escaped(name)}", state.step(name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [
+                self._take(item, f"{at}/{place}", "password")
+                if place and _is_value_of(value[place - 1], item)
+                else self.walk(item, f"{at}/{place}", state.step(str(place)))
+                for place, item in enumerate(value)
+            ]
+        return value
+
+    def _take(self, value: object, at: str, name: str | None = None) -> dict[str, str]:
+        """name: under which it was found, None for the last name of the pointer `at`."""
+        self.pointers.append(at)
+        digest = hmac.digest(self.key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256")
+        return {REDACTED: digest.hex(), "class": classify(name or at.rpartition("/")[2], value)}
+
+
+def _looks_secret(text: str) -> bool:
+    return (len(text) >= _HINTLESS or _HINT.search(text) is not None) and _SECRET.search(text) is not None
+
+
+def _is_value_of(before: object, value: object) -> bool:
+    """Whether `value` in a list is the secret that the argument before it announces."""
+    if not (isinstance(before, str) and before.startswith("-") and isinstance(value, str)):
+        return False
+    if before in _USER_FLAGS:
+        return re.fullmatch(r"[^\s:]{1,64}:(?!\d+$)\S+", value) is not None
+    return value != "" and not value.startswith("-") and _FLAG.fullmatch(before) is not None
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1") if "/" in name or "~" in name else name
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Real servers for tests: one PostgreSQL a session, one fresh database a test; one OPA, one engine."""
+"""Real servers for tests: one PostgreSQL, API server and OPA a session; a fresh database or namespace a test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from guardian.policy.build import POLICIES
 from guardian.policy.bundle import load as load_bundle
+from guardian.policy.engines import open_engine
 from guardian.policy.wasm import WasmEngine
-from tests.tools.build import opa_path
-from tests.tools.opa_server import OpaServer
+from guardian.settings import EngineSettings
+from tests.tools.build import TOOLS, installed, opa_path, tool_path, version_of
+from tests.tools.kube import KubeApi
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
 from verifiers.sandbox.options import ServerOptions
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardian.policy.bundle import Bundle
+    from guardian.policy.engine import Engine
+
+
+def pytest_report_header() -> str:
+    """Name the real servers that this session uses, so that a log shows what its results are worth."""
+    names = []
+    for tool in TOOLS.values():
+        program = installed(tool.name)
+        names.append(f"{tool.name} {version_of(tool, program)}" if program else f"{tool.name} (to be built when used)")
+    try:
+        names.append(f"PostgreSQL {find_programs(18, exact=True, prefer_embedded=True).version}")
+    except LackingError:
+        names.append("PostgreSQL (lacking)")
+    return f"servers: {', '.join(names)}"
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +98,22 @@ def wasm_engine(policy_bundle: Bundle) -> Iterator[WasmEngine]:
 
 
 @pytest.fixture(scope="session")
-def opa_server(opa: Path) -> Iterator[OpaServer]:
-    """OPA's own interpreter on the sources of the policies."""
-    with OpaServer(opa, POLICIES) as server:
-        yield server
+def opa_engine(opa: Path, policy_bundle: Bundle) -> Iterator[Engine]:
+    """The opa engine on the policies that ship: a managed child."""
+    engine = open_engine(EngineSettings("opa", command=opa), policy_bundle)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def kube_api() -> Iterator[KubeApi]:
+    """A real Kubernetes API server with etcd and nothing else: no controllers, no kubelet."""
+    with KubeApi(etcd=tool_path("etcd"), kube_apiserver=tool_path("kube-apiserver")) as api:
+        yield api
+
+
+@pytest.fixture
+def kube_namespace(kube_api: KubeApi) -> Iterator[str]:
+    """Name of a fresh namespace with its `default` ServiceAccount; deleted afterwards with all that is in it."""
+    with kube_api.namespace() as name:
+        yield name

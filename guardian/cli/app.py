@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from guardian import __version__, telemetry
-from guardian.cli import demo, doctor, drill, evidence, init, manifest, policy, scan, verify
+from guardian.cli import check, demo, doctor, drill, evidence, init, manifest, policy, scan, verify, webhook
 
 app = typer.Typer(
     name="guardian",
@@ -41,9 +41,11 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("scan")(scan.scan)
+app.command("check")(check.check)
 app.command("snapshot")(scan.snapshot)
 app.command("manifest")(manifest.manifest)
 app.command("drill")(drill.drill)
 app.command("verify")(verify.verify)
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(policy.app, name="policy")

@@ -1,8 +1,9 @@
-"""`guardian evidence list|show|verify|export`."""
+"""`guardian evidence list|show|verify|replay|export`."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from guardian.cli.verify import print_report
 from guardian.reports import table
 from guardian.usecases import evidence as usecase
 from guardian.usecases import export as exporting
+from guardian.usecases import replay as replaying
 from guardian.usecases import verify as verifying
 
 app = typer.Typer(help="Read, verify and export the signed records.", no_args_is_help=True)
@@ -54,6 +56,40 @@ def verify(config_file: ConfigOption = None, output: FormatOption = Format.TABLE
     """Verify the whole live log: signatures, tree, checkpoint, attachments."""
     settings = config.load(config_file)
     print_report("the log", verifying.verify_live(settings), output)
+
+
+@app.command("replay")
+def replay(
+    records: Annotated[
+        list[str] | None, typer.Argument(help="Indexes or record ids; without any, every scan and admission decision.")
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="current|DIR",
+            help="Judge by the policies loaded now, or by compiled ones in DIR, not only by those recorded.",
+        ),
+    ] = None,
+    config_file: ConfigOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Judge recorded scans and admission reviews again, and compare the findings byte for byte.
+
+    Exit 0 if all are the same, 1 if one differs, 3 if one could not be replayed.
+    """
+    with terminal.steps() as progress:
+        progress("judging again")
+        done = replaying.replay(config.load(config_file), records or (), bundle=bundle)
+    if output is Format.JSON:
+        terminal.print_json({"schema": "guardian/replay/v1", "records": [entry.to_json() for entry in done]})
+    else:
+        terminal.out().print(table.replay_table([entry.to_json() for entry in done]))
+    if not done:
+        terminal.note("nothing to replay: the log holds no scan and no admission decision yet")
+    unknown = [entry for entry in done if entry.why_not]
+    differs = [entry for entry in done if not entry.same and not entry.why_not]
+    sys.exit(1 if differs else 3 if unknown or not done else 0)
 
 
 @app.command("export")

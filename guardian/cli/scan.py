@@ -11,16 +11,17 @@ import typer
 
 from guardian import config
 from guardian.cli import terminal
-from guardian.cli.terminal import ConfigOption, Format, FormatOption
+from guardian.cli.terminal import ConfigOption, ReportFormat, ReportFormatOption
 from guardian.errors import UsageError
 from guardian.model import Mode
-from guardian.reports import as_json, table
+from guardian.reports import as_json, judged, junit, sarif, table
+from guardian.usecases import policy
 from guardian.usecases import scan as usecase
 
 
 def scan(
     config_file: ConfigOption = None,
-    output: FormatOption = Format.TABLE,
+    output: ReportFormatOption = ReportFormat.TABLE,
     snapshot_file: Annotated[
         Path | None,
         typer.Option("--snapshot", metavar="FILE", exists=True, dir_okay=False, help="Judge this snapshot instead."),
@@ -36,9 +37,10 @@ def scan(
     with terminal.steps() as progress:
         done = usecase.scan(settings, snapshot_file=snapshot_file, progress=progress)
     record = done.record and {"index": done.record.index, "recordId": done.record.record_id}
-    if output is Format.JSON:
+    code = usecase.exit_code(done.evaluation, fail_on)
+    if output is ReportFormat.JSON:
         terminal.print_json(as_json.evaluation(done.evaluation) | {"snapshot": done.snapshot.digest, "record": record})
-    else:
+    elif output is ReportFormat.TABLE:
         terminal.out().print(table.evaluation_table(done.evaluation))
         terminal.say(f"snapshot {done.snapshot.digest}")
         if done.record:
@@ -46,9 +48,15 @@ def scan(
                 f"record {done.record.index} ({done.record.record_id}); "
                 f"show it: guardian evidence show {done.record.index} --config {shlex.quote(str(settings.path))}"
             )
+    else:
+        report = judged.of_scan(done.evaluation, settings.environment, policy.describe(), code)
+        if output is ReportFormat.SARIF:
+            terminal.print_json(sarif.log(report))
+        else:
+            terminal.print_bytes(junit.document(report))
     if record is None:
         terminal.note("not signed: this log does not know the snapshot, and a file may have been edited since")
-    sys.exit(usecase.exit_code(done.evaluation, fail_on))
+    sys.exit(code)
 
 
 def snapshot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,15 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class ReportFormat(StrEnum):
+    """How findings are printed: also as build servers and code scanning read them."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+    JUNIT = "junit"
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -35,6 +45,7 @@ ConfigOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+ReportFormatOption = Annotated[ReportFormat, typer.Option("--format", help="Output format.")]
 
 
 def out() -> Console:
@@ -68,6 +79,13 @@ def note(message: str) -> None:
 def print_json(document: Any) -> None:  # noqa: ANN401 -- any JSON value
     """Print one JSON document on stdout, sorted keys, indented."""
     typer.echo(orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode())
+
+
+def print_bytes(document: bytes) -> None:
+    """Print a document on stdout byte by byte, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(document)
+    sys.stdout.buffer.flush()
 
 
 @contextmanager

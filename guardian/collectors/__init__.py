@@ -18,6 +18,8 @@ class Observed:
     """One raw thing as the source told it, not yet redacted.
 
     key: what follows `id_scheme:` in the id: the collector's name (for backups the asset's), `/`, and the natural key.
+    sensitive: JSON pointers to secrets in this one, beside those that the collector declares for its kind.
+    keep: JSON pointers to what stays whatever it looks like, as redact.keep of guardian.yaml.
     """
 
     kind: str
@@ -25,6 +27,8 @@ class Observed:
     attributes: Mapping[str, Any]
     asset: str | None = None
     scope: Mapping[str, Any] = field(default_factory=dict)
+    sensitive: Sequence[str] = ()
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

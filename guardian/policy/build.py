@@ -12,26 +12,27 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from guardian.errors import GuardianError
 from guardian.policy import bundle, rego
-from guardian.policy.metadata import SCOPES
+from guardian.policy.bundle import DISPATCH_NAME, Sources
+from guardian.policy.metadata import SCOPES, Catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 POLICIES: Final = Path(__file__).resolve().parents[2] / "policies"
-DISPATCH_NAME: Final = "dispatch.rego"
 _DEADLINE_S: Final = 120.0
 
 
@@ -39,30 +40,24 @@ class BuildError(GuardianError):
     """The policies do not compile; the message is opa's, or names the control and what it may not do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Everything that is compiled. modules: Rego text by path relative to the folder, without tests; params: YAML."""
-
-    modules: Mapping[str, bytes]
-    params: bytes
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over names and contents, hex."""
-        total = hashlib.sha256()
-        for name, content in sorted({**self.modules, "params.yaml": self.params}.items()):
-            total.update(f"{name}\0{len(content)}\0".encode() + content)
-        return total.hexdigest()
-
-
 def read_sources(folder: Path) -> Sources:
     """Return the Rego modules and params.yaml below `folder`, without tests and compiled files."""
-    modules = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.rego"))
-        if not path.name.endswith("_test.rego") and path.relative_to(folder).parts[0] != "compiled"
-    }
-    return Sources(modules, (folder / "params.yaml").read_bytes())
+    names = [(path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.rego"))]
+    modules = {name: path.read_bytes() for path, name in names if bundle.is_module(name)}
+    return Sources(modules, (folder / bundle.PARAMS_NAME).read_bytes())
+
+
+def read_params(name: str, content: bytes) -> dict[str, Any]:
+    """Return the defaults that a params.yaml states, by control. Raises BuildError naming it."""
+    try:
+        stated = YAML(typ="safe", pure=True).load(io.BytesIO(content))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BuildError(f"{name}: {error}") from error
+    if stated is None:
+        return {}
+    if not isinstance(stated, dict) or not all(isinstance(key, str) for key in stated):
+        raise BuildError(f"{name}: expected a mapping of control ids to `mode` and `params`")
+    return stated
 
 
 def compile_sources(sources: Sources, opa: Path) -> dict[str, bytes]:
@@ -70,18 +65,22 @@ def compile_sources(sources: Sources, opa: Path) -> dict[str, bytes]:
 
     Raises BuildError, and what `bundle.parse` raises for wrong metadata or defaults.
     """
+    defaults = read_params(bundle.PARAMS_NAME, sources.params)
     with tempfile.TemporaryDirectory(prefix="guardian-policy-") as scratch:
-        folder = Path(scratch)
-        for name, content in sources.modules.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+        folder = Path(scratch) / "policies"
+        lay_out(folder, sources.modules)
         syntax = {
             name: orjson.loads(run_opa(opa, ["parse", name, "--format", "json"], folder)) for name in sources.modules
         }
         entries = _controls(syntax)
-        dispatch = dispatcher(entries)
-        (folder / DISPATCH_NAME).write_text(dispatch, encoding="utf-8")
-        run_opa(opa, ["check", "--strict", "."], folder)
+        try:
+            dispatch = bundle.dispatcher(Catalogue.from_entries(entries, defaults))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise BuildError(f"the metadata of a control, or its defaults, are malformed: {error!r}") from error
+        (folder / DISPATCH_NAME).write_bytes(dispatch)
+        allowed = Path(scratch) / "capabilities.json"
+        allowed.write_bytes(_deterministic(run_opa(opa, ["capabilities", "--current"], folder)))
+        run_opa(opa, ["check", "--strict", "--capabilities", str(allowed), "."], folder)
         wasm = build_wasm(opa, folder, [f"guardian/dispatch/{scope}" for scope in SCOPES])
     manifest = bundle.manifest_bytes(
         {
@@ -90,12 +89,26 @@ def compile_sources(sources: Sources, opa: Path) -> dict[str, bytes]:
             "sourceDigest": sources.digest,
             "wasmDigest": hashlib.sha256(wasm).hexdigest(),
             "controls": entries,
-            "defaults": YAML(typ="safe", pure=True).load(io.BytesIO(sources.params)),
+            "defaults": defaults,
             "data": {},
         }
     )
-    bundle.parse(manifest, wasm)  # metadata and defaults are complete, or nothing is written
-    return {bundle.WASM_NAME: wasm, bundle.MANIFEST_NAME: manifest, DISPATCH_NAME: dispatch.encode()}
+    bundle.parse(manifest, wasm)
+    return {bundle.WASM_NAME: wasm, bundle.MANIFEST_NAME: manifest, DISPATCH_NAME: dispatch}
+
+
+def lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` by path below `folder`."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _deterministic(capabilities: str) -> bytes:
+    """Return OPA's capabilities without the builtins by which a verdict could depend on more than its input."""
+    stated = orjson.loads(capabilities)
+    stated["builtins"] = [entry for entry in stated["builtins"] if not entry.get("nondeterministic")]
+    return orjson.dumps(stated)
 
 
 def _controls(syntax: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -108,17 +121,17 @@ def _controls(syntax: Mapping[str, Any]) -> list[dict[str, Any]]:
             rego.check_negation(module)
         except rego.RegoError as error:
             raise BuildError(f"{name}: {error}") from error
-        package = [part["value"] for part in module["package"]["path"]][1:]
-        if package[:2] == ["guardian", "lib"]:
+        package = [str(part["value"]) for part in module["package"]["path"]][1:]
+        expected = "/".join(package[1:]) + ".rego" if package[0] == "guardian" else "no policy of Guardian"
+        if name != expected:
+            raise BuildError(f"{name}: package {'.'.join(package)} belongs in {expected}")
+        if package[1] == "lib":
             if reads.keys or reads.kinds:
                 raise BuildError(f"{name}: a library must be given what it needs; it reads input")
             continue
         annotations = [entry for entry in module.get("annotations", []) if entry.get("scope") == "package"]
         if len(annotations) != 1:
             raise BuildError(f"{name}: a control needs exactly one METADATA block with `scope: package`")
-        expected = "/".join(package[1:]) + ".rego"
-        if name != expected:
-            raise BuildError(f"{name}: package {'.'.join(package)} belongs in {expected}")
         # What every control is given says nothing about it; what else it reads, its metadata must name.
         special = sorted(reads.keys - {"resource", "resources", "params", "environment", "services"})
         entries.append(
@@ -127,25 +140,16 @@ def _controls(syntax: Mapping[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def dispatcher(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the Rego that judges one input by all the controls asked for: one rule a control, so that none depends
-    on another.
-    """
-    rules = []
-    for entry in sorted(entries, key=lambda entry: str(entry["annotations"]["custom"]["id"])):
-        custom = entry["annotations"]["custom"]
-        package = ".".join(["data", *entry["package"]])
-        answer = f'"findings": {package}.findings'
-        if custom["scope"] == "snapshot":
-            answer += f', "judged": {package}.judged'
-        rules.append(
-            f'{custom["scope"]}["{custom["id"]}"] := answer if {{\n'
-            f'\tparams := input.controls["{custom["id"]}"]\n'
-            f"\tanswer := {{{answer}}} with input.params as params\n"
-            "}\n"
+def find_opa(command: Path | None) -> Path:
+    """Return the opa program: `command`, else the one on PATH. Raises BuildError with how to get one."""
+    found = shutil.which(command or "opa")
+    if found is None:
+        raise BuildError(
+            f"there is no opa program {f'at {command}' if command else 'on PATH'}: install Open Policy Agent 1.20 or "
+            "newer (https://www.openpolicyagent.org/docs#1-download-opa; Guardian's image has it), and put it on PATH "
+            "or name it in guardian.yaml as engine.command"
         )
-    head = "# Generated by guardian.policy.build: the entry points of the compiled policies, one for each scope.\n"
-    return head + "package guardian.dispatch\n\n" + "\n".join(rules)
+    return Path(found).absolute()
 
 
 def build_wasm(opa: Path, folder: Path, entrypoints: Sequence[str]) -> bytes:
@@ -169,8 +173,8 @@ def opa_version(opa: Path) -> str:
     return found[1]
 
 
-def run_opa(opa: Path, arguments: Sequence[str], folder: Path) -> str:
-    """Run `opa` in `folder` and return what it prints. Raises BuildError with what it complains of."""
+def run_opa(opa: Path, arguments: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,)) -> str:
+    """Run `opa` in `folder` and return what it prints. Raises BuildError with its words for an exit not in `codes`."""
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
@@ -184,7 +188,7 @@ def run_opa(opa: Path, arguments: Sequence[str], folder: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"cannot run {opa} {arguments[0]}: {error}") from error
-    if done.returncode != 0:
+    if done.returncode not in codes:
         raise BuildError(f"opa {arguments[0]} failed with exit {done.returncode}:\n{done.stderr or done.stdout}")
     return done.stdout
 

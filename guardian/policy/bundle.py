@@ -1,27 +1,36 @@
-"""The compiled controls as shipped: WebAssembly, metadata, defaults and data, read once and checked.
+"""The compiled controls as shipped: WebAssembly, metadata, defaults, data and sources, read once and checked.
 
 Invariant: a Bundle's module is the one its manifest names by digest, and its own digest covers module, metadata,
-parameters and data; so a verdict that names the digest names everything but the input. Reads package data.
+parameters and data; so a verdict that names the digest names everything but the input. What an OPA server is given is
+made of the sources that the manifest names by digest too, or not at all. Reads package data.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-from dataclasses import dataclass
+import io
+import tarfile
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from guardian.errors import GuardianError
-from guardian.policy.metadata import Catalogue
+from guardian.policy.metadata import Catalogue, package_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
 SCHEMA: Final = "guardian/bundle/v1"
 WASM_NAME: Final = "policy.wasm"
 MANIFEST_NAME: Final = "manifest.json"
+DISPATCH_NAME: Final = "dispatch.rego"
+PARAMS_NAME: Final = "params.yaml"
+COMPILED: Final = "compiled"
+DIGEST_PATH: Final = "guardian/bundle/digest"  # where an OPA server that was given a bundle tells its digest
 
 
 class BundleError(GuardianError):
@@ -29,8 +38,30 @@ class BundleError(GuardianError):
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that is compiled. modules: Rego text by path relative to the folder, without tests; params: YAML."""
+
+    modules: Mapping[str, bytes]
+    params: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and contents, hex."""
+        total = hashlib.sha256()
+        for name, content in sorted({**self.modules, PARAMS_NAME: self.params}.items()):
+            total.update(f"{name}\0{len(content)}\0".encode() + content)
+        return total.hexdigest()
+
+
+NO_SOURCES: Final = Sources({}, b"")
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """Compiled controls. digest: SHA-256 of the manifest, hex; the manifest holds that of the module."""
+    """Compiled controls. digest: SHA-256 of the manifest, hex; the manifest holds that of the module.
+
+    sources: what they were compiled from; only an OPA server needs them.
+    """
 
     wasm: bytes
     data: bytes
@@ -38,6 +69,62 @@ class Bundle:
     catalogue: Catalogue
     opa_version: str
     source_digest: str
+    sources: Sources = field(default=NO_SOURCES, repr=False)
+
+    def opa_bundle(self) -> bytes:
+        """Return the controls as a bundle for an OPA server, the same bytes each time.
+
+        Raises BundleError if the sources are not those that the module was compiled from.
+        """
+        if self.sources.digest != self.source_digest:
+            raise BundleError(
+                f"the policies' sources have SHA-256 {self.sources.digest}, but the compiled ones were made of "
+                f"{self.source_digest}; install guardian-engine again, or run `make bundle` after a change"
+            )
+        data = orjson.loads(self.data)
+        document = {**data, "guardian": {**data.get("guardian", {}), "bundle": {"digest": self.digest}}}
+        return archive(
+            {
+                ".manifest": orjson.dumps(
+                    {"revision": self.digest, "roots": sorted({*data, "guardian"}), "rego_version": 1}
+                ),
+                "data.json": orjson.dumps(document, option=orjson.OPT_SORT_KEYS),
+                f"{COMPILED}/{DISPATCH_NAME}": dispatcher(self.catalogue),
+                **self.sources.modules,
+            }
+        )
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a gzipped tar of `files` by path: same files, same bytes."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def dispatcher(catalogue: Catalogue) -> bytes:
+    """Return the Rego that judges one input by all the controls asked for: one rule a control, so that none depends on
+    another.
+    """
+    rules = []
+    for control in catalogue.controls.values():
+        package = ".".join(["data", *package_of(control.id)])
+        answer = f'"findings": {package}.findings'
+        if control.scope == "snapshot":
+            answer += f', "judged": {package}.judged'
+        rules.append(
+            f'{control.scope}["{control.id}"] := answer if {{\n'
+            f'\tparams := input.controls["{control.id}"]\n'
+            f"\tanswer := {{{answer}}} with input.params as params\n"
+            "}\n"
+        )
+    head = "# Generated by guardian.policy.build: the entry points of the compiled policies, one for each scope.\n"
+    return (head + "package guardian.dispatch\n\n" + "\n".join(rules)).encode()
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
@@ -45,8 +132,8 @@ def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     return orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def parse(manifest_file: bytes, wasm: bytes) -> Bundle:
-    """Return the bundle of a manifest and its module.
+def parse(manifest_file: bytes, wasm: bytes, sources: Sources = NO_SOURCES) -> Bundle:
+    """Return the bundle of a manifest and its module; with its sources if an OPA server is to have them.
 
     Raises BundleError if they do not belong together, MetadataError or ConfigError if a control's metadata or defaults
     are wrong.
@@ -72,6 +159,7 @@ def parse(manifest_file: bytes, wasm: bytes) -> Bundle:
             catalogue=catalogue,
             opa_version=manifest["opaVersion"],
             source_digest=manifest["sourceDigest"],
+            sources=sources,
         )
     except KeyError as error:
         raise BundleError(f"the manifest of the compiled policies lacks {error}; compile them again") from error
@@ -79,8 +167,31 @@ def parse(manifest_file: bytes, wasm: bytes) -> Bundle:
 
 def load() -> Bundle:
     """Return the bundle that ships with Guardian. Raises BundleError, MetadataError, ConfigError."""
-    folder = resources.files("policies") / "compiled"
+    folder = resources.files("policies")
+    compiled = folder / COMPILED
     try:
-        return parse((folder / MANIFEST_NAME).read_bytes(), (folder / WASM_NAME).read_bytes())
+        modules = {name: content for name, content in _rego(folder, "") if is_module(name)}
+        sources = Sources(modules, (folder / PARAMS_NAME).read_bytes())
+        files = [(compiled / name).read_bytes() for name in (MANIFEST_NAME, WASM_NAME)]
     except OSError as error:
         raise BundleError(f"the compiled policies are not there ({error}); install guardian-engine again") from error
+    return parse(files[0], files[1], sources)
+
+
+def tests() -> dict[str, bytes]:
+    """Return the tests beside the controls that ship, by path."""
+    return {name: content for name, content in _rego(resources.files("policies"), "") if name.endswith("_test.rego")}
+
+
+def is_module(name: str) -> bool:
+    """Tell whether the file at this path relative to a folder of policies is compiled: Rego, and no test of it."""
+    return name.endswith(".rego") and not name.endswith("_test.rego") and not name.startswith(f"{COMPILED}/")
+
+
+def _rego(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        name = prefix + entry.name
+        if entry.is_dir():
+            yield from _rego(entry, f"{name}/")
+        elif name.endswith(".rego"):
+            yield name, entry.read_bytes()

@@ -1,6 +1,7 @@
 """Modes and thresholds of controls: their defaults, their types, and their value for one environment and tier.
 
-A value is parsed when it is read, never later: what leaves here is a number of seconds, a boolean, a list. No I/O.
+A value is parsed when it is read, never later: what leaves here is a number of seconds, a boolean, a list, and of a
+Kubernetes quantity its whole units and billionths. No I/O.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 from guardian.errors import ConfigError
@@ -16,6 +18,16 @@ from guardian.model import Mode, Tier
 ENVIRONMENTS: Final = ("production", "staging", "development", "other")
 STRICTEST: Final = Tier.CRITICAL
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SUFFIXES: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGT", 1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGT", 1)},
+}
+# Policies cut quantities here (policies/lib/quantity.rego), so a threshold must lie below it.
+QUANTITY_CEILING: Final = 10**18
+# The levels of the Pod Security Standards, the laxest first.
+POD_SECURITY_LEVELS: Final = ("privileged", "baseline", "restricted")
 
 
 def parse_duration(value: object) -> int:
@@ -23,6 +35,21 @@ def parse_duration(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}[smhdw]", value):
         return int(value[:-1]) * _UNITS[value[-1]]
     raise ValueError("expected a whole number with its unit (s, m, h, d or w), such as 90m or 8d")
+
+
+def parse_quantity(value: object) -> list[int]:
+    """Return a Kubernetes quantity such as `500m` or `8Gi` as `[whole units, billionths]`, rounded up.
+
+    That is how policies compare quantities: in order, and exactly. Raises ValueError with what was expected.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(m|[kMGT]|[KMGT]i)?", text) if isinstance(text, str) else None
+    if match:
+        billionths = Decimal(match[1]) * _SUFFIXES[match[2] or ""] * 10**9
+        whole, rest = divmod(int(billionths.to_integral_value(ROUND_CEILING)), 10**9)
+        if whole < QUANTITY_CEILING:
+            return [whole, rest]
+    raise ValueError("expected a Kubernetes quantity, such as 500m, 2 or 8Gi")
 
 
 def _boolean(value: object) -> bool:
@@ -49,13 +76,30 @@ def _owners(value: object) -> dict[str, str]:
     raise ValueError("expected a mapping of name to owner, such as {replicator: team-database}")
 
 
+def _level(value: object) -> str:
+    if isinstance(value, str) and value in POD_SECURITY_LEVELS:
+        return value
+    raise ValueError(f"expected one of {', '.join(POD_SECURITY_LEVELS)}")
+
+
+def _levels(value: object) -> dict[str, str]:
+    if isinstance(value, Mapping) and all(isinstance(name, str) and name for name in value):
+        return {name: _level(level) for name, level in value.items()}
+    raise ValueError("expected a mapping of namespace to level, such as {kube-system: privileged}")
+
+
 TYPES: Final[Mapping[str, Callable[[object], Any]]] = {
     "duration": parse_duration,
     "boolean": _boolean,
     "integer": _integer,
     "texts": _texts,
     "owners": _owners,
+    "quantity": parse_quantity,
+    "level": _level,
+    "levels": _levels,
 }
+# Types whose values are mappings themselves, so that guardian.yaml gives one value for all tiers.
+_MAPPINGS: Final = ("owners", "levels")
 
 
 def environment_key(environment: str) -> str:
@@ -84,12 +128,12 @@ class Parameter:
     defaults: Table
 
     def override(self, value: object) -> Mapping[Tier, Any]:
-        """Parse what guardian.yaml says: one value, or (but for `owners`) a mapping of tiers to values.
+        """Parse what guardian.yaml says: one value, or (but for the mappings of names) one by tier.
 
         Returns the value by tier; tiers that are not named keep their default. Raises ValueError.
         """
         parse = TYPES[self.type]
-        if self.type != "owners" and isinstance(value, Mapping):
+        if self.type not in _MAPPINGS and isinstance(value, Mapping):
             return {_tier(key): parse(item) for key, item in value.items()}
         parsed = parse(value)
         return dict.fromkeys(Tier, parsed)

@@ -55,7 +55,7 @@ class Standards:
         """Return the one form in which standards are kept: sorted keys."""
         controls: dict[str, dict[str, Any]] = {}
         for (control, tier), resolved in self.resolved.items():
-            controls.setdefault(control, {})[tier] = {"mode": resolved.mode, "params": dict(resolved.params)}
+            controls.setdefault(control, {})[tier.value] = {"mode": resolved.mode, "params": dict(resolved.params)}
         document = {
             "schema": SCHEMA,
             "environment": self.environment,

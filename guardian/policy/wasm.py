@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 import wasmtime
 
-from guardian.errors import GuardianError
+from guardian.policy import engine as engines
 from guardian.policy.builtins import PROVIDED, BuiltinError
-from guardian.policy.engine import Judgement
+from guardian.policy.engine import DeadlineError, EngineError, EvaluationError
 from guardian.policy.metadata import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from guardian.policy.bundle import Bundle
+    from guardian.policy.engine import Judgement
 
 DEADLINE_S: Final = 10.0
 MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -32,14 +33,6 @@ _PAGE: Final = 65536
 _TICKS: Final = 20  # epochs in one deadline: it is kept to a twentieth
 _ABI_MAJOR: Final = 1
 _ABI_MINOR: Final = 2  # opa_eval in one call
-
-
-class EngineError(GuardianError):
-    """The compiled policies cannot be run at all: another ABI, or a builtin that is not provided."""
-
-
-class EvaluationError(Exception):
-    """One evaluation did not come to an end; the message is why, the same each time for the same cause."""
 
 
 class _Abort(Exception):  # noqa: N818 -- carries opa_abort's message through wasmtime
@@ -138,7 +131,7 @@ class _Instance:
                 raise EvaluationError(self._too_large()) from None
             raise EvaluationError(f"evaluation was aborted: {error}") from None
         except wasmtime.Trap as error:
-            raise EvaluationError(self._why(error)) from None
+            raise self._why(error) from None
         except wasmtime.WasmtimeError as error:
             raise EvaluationError(f"evaluation could not be run: {str(error).splitlines()[0]}") from None
         results = orjson.loads(self._text(address))
@@ -148,11 +141,11 @@ class _Instance:
         """Free the memory. Needed: wasmtime holds on to host functions, and they to this instance."""
         self._store.close()
 
-    def _why(self, trap: wasmtime.Trap) -> str:
+    def _why(self, trap: wasmtime.Trap) -> EvaluationError:
         if trap.trap_code is wasmtime.TrapCode.INTERRUPT:
-            return f"evaluation exceeded its deadline of {self._deadline_s:g} s"
+            return DeadlineError(self._deadline_s)
         name = trap.trap_code.name.lower().replace("_", " ") if trap.trap_code else "unknown"
-        return f"evaluation trapped: {name}"
+        return EvaluationError(f"evaluation trapped: {name}")
 
     def _too_large(self) -> str:
         return f"evaluation exceeded its memory cap of {self._memory_bytes // (1024 * 1024)} MiB"
@@ -277,36 +270,10 @@ class WasmEngine:
     def judge(
         self, scope: str, controls: Mapping[str, Mapping[str, Any]], document: Mapping[str, Any]
     ) -> Sequence[Judgement]:
-        """Judge one input by several controls in one crossing; see `engine.Engine`.
+        """Judge one input by several controls in one crossing; see `engine.Engine` and `engine.judge_each`."""
 
-        When that crossing fails, each control is judged alone, so that one control cannot take another's verdict along.
-        """
-        try:
-            return self._judge(scope, controls, document)
-        except EvaluationError as error:
-            if len(controls) == 1:
-                return [Judgement(control, (), (), error=str(error)) for control in controls]
-        return [
-            judgement
-            for control, params in controls.items()
-            for judgement in self.judge(scope, {control: params}, document)
-        ]
+        def crossing(asked: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+            answers = self._module.evaluate(f"guardian/dispatch/{scope}", engines.encode(asked, document))
+            return cast("Mapping[str, Any]", answers or {})
 
-    def _judge(
-        self, scope: str, controls: Mapping[str, Mapping[str, Any]], document: Mapping[str, Any]
-    ) -> list[Judgement]:
-        try:
-            content = orjson.dumps({**document, "controls": controls})
-        except (TypeError, ValueError, RecursionError) as error:
-            raise EvaluationError(f"the input is not JSON with 64-bit numbers: {error}") from None
-        answers = self._module.evaluate(f"guardian/dispatch/{scope}", content)
-        return [_judgement(control, (answers or {}).get(control)) for control in controls]
-
-
-def _judgement(control: str, answer: Any) -> Judgement:  # noqa: ANN401 -- whatever the policy says
-    if not isinstance(answer, dict) or not isinstance(answer.get("findings"), list):
-        return Judgement(control, (), (), error="evaluation gave no verdict: the control is undefined for this input")
-    judged = answer.get("judged", [])
-    if not isinstance(judged, list):
-        return Judgement(control, (), (), error="evaluation did not say what it judged")
-    return Judgement(control, answer["findings"], judged)
+        return engines.judge_each(controls, crossing)

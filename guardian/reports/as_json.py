@@ -8,6 +8,7 @@ from guardian.model import Verdict
 
 if TYPE_CHECKING:
     from guardian.model import ControlSummary, Drill, Evaluation
+    from guardian.reports.judged import Checked
 
 
 def evaluation(judged: Evaluation) -> dict[str, Any]:
@@ -20,6 +21,38 @@ def evaluation(judged: Evaluation) -> dict[str, Any]:
         "counts": {verdict.value: sum(1 for f in judged.findings if f.verdict is verdict) for verdict in Verdict},
         "controls": [_control(summary) for summary in judged.summaries],
         "findings": [finding.to_json() for finding in judged.findings],
+    }
+
+
+def check(checked: Checked, exit_code: int) -> dict[str, Any]:
+    """Return one check in the shape of `check.schema.json`: every object, every finding, passes included."""
+    return {
+        "schema": "guardian/check/v1",
+        "environment": checked.environment,
+        "collector": checked.collector,
+        "engine": checked.engine,
+        "engineVersion": checked.engine_version,
+        "bundleDigest": checked.bundle_digest,
+        "exitCode": exit_code,
+        "counts": checked.counts(),
+        "objects": [
+            {
+                "id": subject.id,
+                "kind": subject.kind,
+                "service": subject.service,
+                "tier": subject.tier,
+                "file": subject.place.file,
+                "line": subject.place.line,
+                "verdict": subject.verdict,
+            }
+            for subject in checked.subjects
+        ],
+        "findings": [
+            {"finding": one.finding.to_json(), "places": [place.to_json() for place in one.places]}
+            for one in checked.located
+        ],
+        "problems": [problem.to_json() for problem in checked.problems],
+        "notJudged": {"kinds": checked.kinds_not_judged(), "controls": dict(checked.not_judged)},
     }
 
 

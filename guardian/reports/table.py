@@ -166,6 +166,32 @@ def records_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def replay_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return one line a record judged again, from `Replayed.to_json`, then each finding that came out otherwise."""
+    table = _table("", ">index", "kind and record id", "findings")
+    parts: list[RenderableType] = [table]
+    for row in rows:
+        if row["whyNot"]:
+            mark, said = Text("NOT REPLAYED", style="bold yellow"), words.plain(row["whyNot"])
+        elif row["same"]:
+            mark, said = Text("SAME", style="green"), f"{row['findings']}, equal byte for byte"
+        else:
+            mark, said = Text("DIFFERS", style="bold red"), f"{len(row['changed'])} of {row['findings']} differ"
+        if row["bundle"] != row["recordedBundle"] and not row["whyNot"]:
+            said += f"; judged by policies {row['bundle'][:16]}, recorded under {row['recordedBundle'][:16]}"
+        table.add_row(mark, _text(row["index"]), Text(f"{row['kind']}\n{row['recordId']}"), Text(said))
+        for change in row["changed"]:
+            parts.append(_text(f"{row['index']}: {change['control']}  {change['resource']}"))
+            parts += [
+                Padding(_text(f"{when}: {_said(change[when])}"), (0, 0, 0, 4)) for when in ("recorded", "replayed")
+            ]
+    return Group(*parts)
+
+
+def _said(finding: Mapping[str, Any] | None) -> str:
+    return f"{finding['verdict']} {finding['message']}".rstrip() if finding else "no finding"
+
+
 def demo_table(outcomes: Sequence[Planted]) -> Table:
     """Return one line a planted fact: what was done, what came out and why, and whether that is what had to."""
     table = _table("", "planted", "found")

@@ -20,13 +20,14 @@ import structlog
 from guardian.collectors import Collector, Observed, Unreadable
 from guardian.collectors.backups import Backups
 from guardian.collectors.declared import Declared
+from guardian.collectors.kubernetes import Kubernetes
 from guardian.collectors.postgres import Postgres
 from guardian.collectors.records import Records
 from guardian.errors import UsageError
 from guardian.model import CollectorStatus, Resource, Snapshot, Tier
 from guardian.normalise import Estate, collection_error, normalise, rfc3339
 from guardian.redact import parse_key
-from guardian.settings import PostgresCollector
+from guardian.settings import KubernetesCollector, PostgresCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,6 +69,7 @@ def configured(settings: Settings, drills: Sequence[Mapping[str, Any]]) -> list[
     if assets:
         collectors.append(Backups(settings.environment, assets))
     collectors += [Postgres(item) for item in settings.collectors if isinstance(item, PostgresCollector)]
+    collectors += [Kubernetes(item) for item in settings.collectors if isinstance(item, KubernetesCollector)]
     return collectors
 
 
@@ -121,7 +123,7 @@ def read_snapshot(data: bytes, *, digest: str | None = None) -> Snapshot:
         raise UsageError(f"the snapshot's SHA-256 is {found}, expected {digest}; it is not the one that was recorded")
     lines = data.splitlines(keepends=True) or [b""]
     environment, now, statuses = _on_line(1, _read_header, lines[0])
-    resources = [_on_line(number, _read_resource, line) for number, line in enumerate(lines[1:], 2)]
+    resources = [_on_line(number, read_resource, line) for number, line in enumerate(lines[1:], 2)]
     try:
         snapshot = build(environment, now, statuses, resources)
     except ValueError as error:
@@ -226,7 +228,8 @@ def _read_header(header: Mapping[str, Any]) -> tuple[str, datetime, list[Collect
     return header["environment"], datetime.fromisoformat(taken_at), statuses
 
 
-def _read_resource(entry: Mapping[str, Any]) -> Resource:
+def read_resource(entry: Mapping[str, Any]) -> Resource:
+    """Return the resource of its JSON shape. Raises an error of Python's own, or _UnfitError, for anything else."""
     tier = entry["tier"]
     resource = Resource(**{**entry, "tier": None if tier is None else Tier(tier)})
     required = (resource.kind, resource.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from evidence.errors import EvidenceError
 from guardian.errors import GuardianError
 from guardian.policy import bundle as bundles
-from guardian.policy.wasm import WasmEngine
+from guardian.policy import users
+from guardian.policy.engines import open_engine
+from guardian.settings import EngineSettings
 from guardian.usecases.drill import record_killed
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
@@ -56,7 +59,7 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
     settings: None where there is no configuration yet; then only the machine is examined.
     """
     progress("looking for PostgreSQL server programs")
-    items = [_programs(), _engine()]
+    items = [_programs(), _engine(settings)]
     progress("proving the isolation by trying to break out")
     items.extend(_isolation(settings))
     if settings is None:
@@ -82,13 +85,26 @@ def _programs() -> Item:
     return Item("postgres", State.OK, "; ".join(f"{p.version} in {p.bin}" for p in found))
 
 
-def _engine() -> Item:
+def _engine(settings: Settings | None) -> Item:
+    """Say which engine judges here and why; of an OPA server, that it answers and has these very policies."""
+    stated = settings.engine if settings else EngineSettings()
+    why = f"configured in {settings.path.name}" if settings and stated != EngineSettings() else "the default"
     try:
-        bundle = bundles.load()
-        engine = WasmEngine(bundle)
-    except GuardianError as error:
+        bundle = users.load(settings) if settings else bundles.load()
+        with closing(open_engine(stated, bundle)) as engine:
+            detail = f"{engine.name} {engine.version} ({why})"
+    except bundles.BundleError as error:
         return Item("policy engine", State.MISSING, str(error), "install guardian-engine again: its bundle is damaged")
-    detail = f"{engine.name} {engine.version}, bundle {bundle.digest[:16]}, {len(bundle.catalogue)} controls"
+    except GuardianError as error:
+        detail = f"{stated.type} ({why}): {error}"
+        return Item("policy engine", State.MISSING, detail, "see the message; no other engine is used in its place")
+    if stated.type == "opa":
+        detail += (
+            f", {f'the server at {stated.url}' if stated.url else 'a child process'} answers and has these policies"
+        )
+    detail += f", bundle {bundle.digest[:16]}, {len(bundle.catalogue)} controls"
+    if settings and settings.policies:
+        detail += f", {len(bundle.catalogue) - len(bundles.load().catalogue)} of them from {settings.policies}"
     return Item("policy engine", State.OK, detail)
 
 

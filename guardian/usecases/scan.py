@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from guardian.errors import UsageError
-from guardian.policy import bundle as bundles
+from guardian.policy import users
+from guardian.policy.engines import open_engine
 from guardian.policy.evaluate import evaluate
 from guardian.policy.standards import Standards
-from guardian.policy.wasm import WasmEngine
 from guardian.records import policy_evaluation, result_of_findings
 from guardian.usecases.collect import collect, read_snapshot
 from guardian.usecases.ledger import Appended, Ledger, new_run
@@ -43,9 +44,9 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
     Raises UsageError for a snapshot of another environment.
     """
     started_on = datetime.now(UTC)
-    bundle = bundles.load()
+    bundle = users.load(settings)
     standards = Standards.of(bundle.catalogue, settings)  # before anything is collected
-    with Ledger(settings, writable=True) as ledger:
+    with closing(open_engine(settings.engine, bundle)) as engine, Ledger(settings, writable=True) as ledger:
         context = ledger.context()
         if snapshot_file is None:
             progress("collecting")
@@ -59,7 +60,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
                     f"{settings.environment!r}, whose standards may differ"
                 )
         progress("judging")
-        evaluation = evaluate(snapshot, engine=WasmEngine(bundle), catalogue=bundle.catalogue, standards=standards)
+        evaluation = evaluate(snapshot, engine=engine, catalogue=bundle.catalogue, standards=standards)
         if snapshot_file is not None and not _is_known(ledger, snapshot.digest):
             return Scan(snapshot, evaluation, None)
         progress("signing")

@@ -11,6 +11,11 @@ snapshot["backup.restore-tested"] := answer if {
 	answer := {"findings": data.guardian.backup.restore_tested.findings, "judged": data.guardian.backup.restore_tested.judged} with input.params as params
 }
 
+snapshot["network.default-deny"] := answer if {
+	params := input.controls["network.default-deny"]
+	answer := {"findings": data.guardian.network.default_deny.findings, "judged": data.guardian.network.default_deny.judged} with input.params as params
+}
+
 resource["postgres.durability"] := answer if {
 	params := input.controls["postgres.durability"]
 	answer := {"findings": data.guardian.postgres.durability.findings} with input.params as params
@@ -21,6 +26,16 @@ snapshot["postgres.superusers"] := answer if {
 	answer := {"findings": data.guardian.postgres.superusers.findings, "judged": data.guardian.postgres.superusers.judged} with input.params as params
 }
 
+resource["rbac.cluster-admin"] := answer if {
+	params := input.controls["rbac.cluster-admin"]
+	answer := {"findings": data.guardian.rbac.cluster_admin.findings} with input.params as params
+}
+
+resource["rbac.wildcard"] := answer if {
+	params := input.controls["rbac.wildcard"]
+	answer := {"findings": data.guardian.rbac.wildcard.findings} with input.params as params
+}
+
 snapshot["recovery.rto"] := answer if {
 	params := input.controls["recovery.rto"]
 	answer := {"findings": data.guardian.recovery.rto.findings, "judged": data.guardian.recovery.rto.judged} with input.params as params
@@ -29,4 +44,14 @@ snapshot["recovery.rto"] := answer if {
 resource["service.declared"] := answer if {
 	params := input.controls["service.declared"]
 	answer := {"findings": data.guardian.service.declared.findings} with input.params as params
+}
+
+resource["workload.image-digest"] := answer if {
+	params := input.controls["workload.image-digest"]
+	answer := {"findings": data.guardian.workload.image_digest.findings} with input.params as params
+}
+
+resource["workload.pod-security"] := answer if {
+	params := input.controls["workload.pod-security"]
+	answer := {"findings": data.guardian.workload.pod_security.findings} with input.params as params
 }

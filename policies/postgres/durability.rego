@@ -104,6 +104,7 @@ commit_matters if not input.params.synchronousCommit == false
 commit_proved if input.params.synchronousCommit == false
 
 commit_proved if {
+	commit_matters
 	waiting(server.settings.synchronous_commit)
 	overrides_read
 	every override in server.overrides {

@@ -9,7 +9,8 @@ import pytest
 
 from guardian.errors import GuardianError
 from guardian.policy import build
-from guardian.policy.build import POLICIES, BuildError, Sources, compile_sources, read_sources
+from guardian.policy.build import POLICIES, BuildError, compile_sources, read_sources
+from guardian.policy.bundle import Sources
 
 if TYPE_CHECKING:
     from pathlib import Path

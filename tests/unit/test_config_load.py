@@ -128,13 +128,13 @@ CASES = {
         "environment: e\nsandbox: {provider: docker}\n",
         "2: sandbox.provider: 'docker' is not a known sandbox provider; supported: bwrap, none",
     ),
-    "engine of a later version": (
-        "environment: e\nengine: {type: opa}\n",
-        "2: engine.type: engine 'opa' is not available in this version; supported: wasm",
+    "unknown engine": (
+        "environment: e\nengine: {type: rego}\n",
+        "2: engine.type: 'rego' is not a known engine; supported: wasm, opa",
     ),
     "unknown collector type": (
         'environment: e\ncollectors: [{name: c, type: oracle, dsn: "env:X"}]\n',
-        "2: collectors[0].type: 'oracle' is not a known collector type; supported: postgres",
+        "2: collectors[0].type: 'oracle' is not a known collector type; supported: postgres, kubernetes",
     ),
     "bad mode": (
         "environment: e\ncontrols: {a.b: {mode: block}}\n",

@@ -66,6 +66,14 @@ LOOKS = {
     "radius option": f'radiussecrets="{SECRET}"',
     "environment": f"PGPASSWORD={SECRET} pg_dump",
     "flag": f"backup --token {SECRET}",
+    "long flag": f"--smtp-password={SECRET}",
+    "variable of AWS": f"AWS_SECRET_ACCESS_KEY={SECRET}",
+    "short variable": f"DB_PASS={SECRET}",
+    "curl": f"curl -u erp:{SECRET} http://x",
+    "redis": f"requirepass {SECRET}",
+    "header": f"Authorization: Basic {SECRET}",
+    "json": f'{{"spec":{{"adminPassword":"{SECRET}"}}}}',
+    "env in json": f'[{{"name":"DB_PASSWORD_1","value":"{SECRET}"}}]',
     "scram": f"SCRAM-SHA-256$4096:{SECRET}",
     "md5": "md5" + "0a" * 16,
     "bcrypt": "$2b$12$" + SECRET.replace("-", "") + "abcdefghijk",
@@ -94,10 +102,34 @@ def test_what_looks_like_a_secret_is_taken_out_wherever_it_stands(text: str) -> 
         "password authentication failed",
         "/var/lib/postgresql/18/main/server.key",
         "0123456789abcdef0123456789abcdef",
+        "registry.example:5000/token/secret:password-1.2@sha256:" + "0a" * 32,
+        "docker run --user 1000:1000 --token-file /run/token",
+        "--authentication-token-webhook",
+        '{"secretName":"erp-tls","key":"token"}',
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
     assert one(text) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        (["server", "--password", SECRET, "--port", "1"], {2}),
+        (["-Dx", "--db_password", SECRET], {2}),
+        (["curl", "-u", f"erp:{SECRET}"], {2}),
+        (["run", "-u", "1000:1000"], set()),
+        (["--token", "--password"], set()),
+        (["--token-file", "/run/token"], set()),
+        (["--password", ""], set()),
+        (["--password", 7, "x"], set()),
+    ],
+)
+def test_argument_that_a_flag_announces_as_secret_is_taken_out(arguments: list[object], taken: set[int]) -> None:
+    found = one(arguments)
+    assert {place for place, item in enumerate(found) if is_redacted(item)} == taken
+    assert all(found[place]["class"] == "credential" for place in taken)
+    assert one(found) == found
 
 
 def test_class_is_judged_by_name_look_and_entropy() -> None:
@@ -123,7 +155,22 @@ def test_no_secret_survives_at_any_depth(around: object, name: str, look: str) -
 
 
 def test_hostile_text_ends_before_the_timeout_of_tests() -> None:
-    for piece in ("a", "eyJ", "eyJ-", "://", "password ", "-----BEGIN A ", "--token", "$6$", "a1B2-"):
+    for piece in (
+        "a",
+        "eyJ",
+        "eyJ-",
+        "://",
+        "password ",
+        "-----BEGIN A ",
+        "--token",
+        "$6$",
+        "a1B2-",
+        "--a",
+        "-",
+        '"a',
+        "-u a",
+        "bearer ",
+    ):
         assert one(piece * (1_000_000 // len(piece)))  # in quadratic time this takes hours
 
 

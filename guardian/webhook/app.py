@@ -1,0 +1,193 @@
+"""The webhook over HTTP: `POST /v1/admit` by hand, for its speed; probes and metrics through Starlette.
+
+Invariants: only a complete, small enough JSON body in time is looked at. What is answered to a bad request names what
+is wrong, cut short, never what was sent. Bodies under way never take more memory than `BODIES_BYTES`. I/O: none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+import structlog
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from guardian.usecases.review import ReviewError
+from guardian.webhook.connection import ARRIVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from guardian.webhook.answering import Answering
+
+log_events = structlog.get_logger()
+
+BODY_BYTES: Final = 8 * 1024 * 1024  # an API server takes objects of 3 MiB; a review holds two and more
+BODIES_BYTES: Final = 48 * 1024 * 1024
+_LONGEST_ERROR: Final = 300
+_DROP_S: Final = 1.0
+
+# A Go duration, as the API server writes ?timeout=: 5s, 1m30s, 1.5s, 300ms.
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+class _RefusedError(Exception):
+    """A request that is answered with an HTTP error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class App:
+    """The ASGI application of one worker."""
+
+    def __init__(self, answering: Answering, *, unready: Callable[[], str | None], metrics: Callable[[], str]) -> None:
+        """unready: says why this worker should get no requests, None if it should. metrics: what /metrics answers."""
+        self._answering, self._unready, self._metrics = answering, unready, metrics
+        self._bodies = 0  # bytes of bodies under way
+        self._others = Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics_page),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == "/v1/admit":
+            await self._admit(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived: float = scope.get(ARRIVED) or time.monotonic()
+        close = False
+        try:
+            timeout_s = _asked(scope)
+            deadline, latest = self._answering.limits(arrived, timeout_s)
+            body = await self._body(scope, receive, deadline)
+            try:
+                status, kind, content = (
+                    200,
+                    b"application/json",
+                    await self._answering.answer(body, arrived, deadline, latest),
+                )
+            finally:
+                self._bodies -= len(body)
+        except ReviewError as error:
+            status, kind, content = 400, b"text/plain; charset=utf-8", _short(str(error))
+        except _RefusedError as error:
+            status, kind, content = error.status, b"text/plain; charset=utf-8", _short(str(error))
+            close = True  # the rest of the body is not read, or was dropped
+            await _dropped(receive)
+        except Exception as error:  # noqa: BLE001 -- a defect: the API server does what its failurePolicy says
+            # The type alone: the text of an unexpected error may hold what was reviewed.
+            log_events.error("webhook_answer_failed", error=type(error).__name__)  # noqa: TRY400 -- see above
+            status, kind, content = 500, b"text/plain; charset=utf-8", b"internal error\n"
+        if status != 200:
+            self._answering.counters.add(f"refused.{status}")
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(content))]
+        if close:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _body(self, scope: Scope, receive: Receive, deadline: float) -> bytes:
+        """Return the whole body, and have it counted in `_bodies`. Raises _RefusedError."""
+        parts: list[bytes] = []
+        size = 0
+        announced = _announced(scope)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                while True:
+                    message = await receive()
+                    part: bytes = message.get("body", b"")
+                    size += len(part)
+                    self._bodies += len(part)
+                    self._bounded(max(size, announced))
+                    if message["type"] == "http.disconnect":
+                        return b""  # nobody is there to read what is wrong with that
+                    if not message["more_body"]:
+                        return b"".join((*parts, part)) if parts else part
+                    parts.append(part)
+        except BaseException as error:
+            self._bodies -= size
+            if isinstance(error, TimeoutError):
+                raise _RefusedError(408, "the request did not arrive in time") from None
+            raise
+
+    def _bounded(self, size: int) -> None:
+        if size > BODY_BYTES:
+            raise _RefusedError(413, f"an AdmissionReview may have {BODY_BYTES} bytes")
+        if self._bodies > BODIES_BYTES:
+            raise _RefusedError(503, "too many large requests at once")
+
+    async def _healthz(self, _request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, _request: Request) -> PlainTextResponse:
+        reason = self._unready()
+        return PlainTextResponse("ok\n" if reason is None else f"{reason}\n", 200 if reason is None else 503)
+
+    async def _metrics_page(self, _request: Request) -> PlainTextResponse:
+        text = await asyncio.to_thread(self._metrics)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+
+def _asked(scope: Scope) -> float | None:
+    """Check what the head of the request says, and return how long the caller waits, None if it did not say.
+
+    Raises _RefusedError.
+    """
+    if scope["method"] != "POST":
+        raise _RefusedError(405, "POST an AdmissionReview")
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if kind.partition(b";")[0].strip().lower() != b"application/json":
+        raise _RefusedError(415, "the Content-Type must be application/json")
+    if _announced(scope) > BODY_BYTES:
+        raise _RefusedError(413, f"an AdmissionReview may have {BODY_BYTES} bytes")
+    query: bytes = scope["query_string"]
+    return _timeout(query) if query else None
+
+
+async def _dropped(receive: Receive) -> None:
+    """Read on for a moment and drop it: a connection closed on unread bytes may lose the answer on its way."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DROP_S):
+            while size < 4 * BODY_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+
+
+def _announced(scope: Scope) -> int:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(length) if length.isdigit() and len(length) < 19 else 0  # httptools has refused what is no number
+
+
+def _timeout(query: bytes) -> float | None:
+    """Return the seconds of `timeout=`, None if it is missing or no positive Go duration."""
+    text = parse_qs(query[:200].decode("ascii", "replace")).get("timeout", [""])[0]
+    found = _DURATION.fullmatch(text[:40])
+    if found is None:
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000 or None
+
+
+def _short(message: str) -> bytes:
+    printable = "".join(letter if letter.isprintable() else " " for letter in message[:_LONGEST_ERROR])
+    return printable.encode("utf-8", "replace") + b"\n"
