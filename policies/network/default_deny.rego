@@ -102,6 +102,8 @@ place(policy) := [policy.scope.cluster, policy.scope.namespace] if {
 	is_string(policy.scope.namespace)
 }
 
+own_place(namespace) := [namespace.scope.cluster, namespace.attributes.metadata.name]
+
 readable(policy) if {
 	is_array(place(policy))
 	is_string(policy.attributes.metadata.name)
@@ -120,7 +122,7 @@ misplaced contains policy.id if {
 }
 
 unreadable(namespace) := misplaced | here if {
-	here := malformed[[namespace.scope.cluster, namespace.attributes.metadata.name]]
+	here := malformed[own_place(namespace)]
 } else := misplaced
 
 denying[at][direction] contains policy.attributes.metadata.name if {
@@ -145,7 +147,7 @@ opening[at][direction] contains shown if {
 }
 
 names(table, namespace, direction) := found if {
-	found := table[[namespace.scope.cluster, namespace.attributes.metadata.name]][direction]
+	found := table[own_place(namespace)][direction]
 } else := set()
 
 problems(namespace) := {text |
