@@ -257,6 +257,8 @@ def test_child_that_keeps_dying_is_left_dead_with_an_error_each_time(
             os.kill(opa_of(folders), signal.SIGKILL)
             until_none(folders)
             last = judged(engine)
+            if "is started again for the next" in str(last.error):  # its death was not seen before
+                last = judged(engine)
         assert "the opa child died 2 times in 60 s and is left dead for now" in str(last.error)
         assert judged(engine).error == last.error
         monkeypatch.setattr(opa_child, "PERIOD_S", 0.0)
