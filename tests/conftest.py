@@ -16,7 +16,7 @@ from guardian.policy.bundle import load as load_bundle
 from guardian.policy.engines import open_engine
 from guardian.policy.wasm import WasmEngine
 from guardian.settings import EngineSettings
-from tests.tools.build import TOOLS, installed, opa_path, tool_path, version_of
+from tests.tools.build import TOOLS, BuildError, installed, opa_path, tool_path, version_of
 from tests.tools.kube import KubeApi
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
@@ -35,8 +35,13 @@ def pytest_report_header() -> str:
     """Name the real servers that this session uses, so that a log shows what its results are worth."""
     names = []
     for tool in TOOLS.values():
-        program = installed(tool.name)
-        names.append(f"{tool.name} {version_of(tool, program)}" if program else f"{tool.name} (to be built when used)")
+        try:
+            program = installed(tool.name)
+        except (BuildError, OSError, RuntimeError) as error:  # told again, and in full, to the test that needs it
+            names.append(f"{tool.name} (lacking: {error})")
+        else:
+            told = version_of(tool, program) if program else "(to be built when used)"
+            names.append(f"{tool.name} {told}")
     try:
         names.append(f"PostgreSQL {find_programs(18, exact=True, prefer_embedded=True).version}")
     except LackingError:

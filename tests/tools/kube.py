@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -219,8 +221,9 @@ class KubeApi:
         try:
             self._keeper.communicate(timeout=_END_DEADLINE_S)  # closes its standard input, which ends it
         except subprocess.TimeoutExpired:
-            self._keeper.kill()
+            os.killpg(self._keeper.pid, signal.SIGKILL)  # and the servers, which are of its group
             self._keeper.communicate()
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise KubeError(f"the keeper of {self.folder} did not end in {_END_DEADLINE_S:.0f} s") from None
 
 

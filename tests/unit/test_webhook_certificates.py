@@ -68,6 +68,15 @@ def test_nothing_that_exists_is_overwritten_unasked(tmp_path: Path, name: str) -
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_key_that_appears_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tls.key").write_text("mine")
+    monkeypatch.setattr(os.path, "lexists", lambda _path: False)
+    with pytest.raises(UsageError, match=r"tls\.key appeared meanwhile"):
+        certificates.make(HOSTS, tmp_path, now=NOW, days=90)
+    assert (tmp_path / "tls.key").read_text() == "mine"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_dangling_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     (tmp_path / "tls" / "tls.key").symlink_to(tmp_path / "elsewhere")
