@@ -205,11 +205,14 @@ def _has_odd_image(kind: str, obj: Mapping[str, Any]) -> bool:
         here = here.get(step) if isinstance(here, dict) else None
     if not isinstance(here, dict):
         return False
+    lists = [here.get(containers) or [] for containers in _CONTAINERS]
+    if not all(isinstance(containers, list) for containers in lists):
+        return True
     return any(
         not (isinstance(item, dict) and isinstance(image := item.get("image", ""), str))
         or (image != "" and _IMAGE.fullmatch(image) is None)
-        for containers in _CONTAINERS
-        for item in here.get(containers) or ()
+        for containers in lists
+        for item in containers
     )
 
 
