@@ -137,6 +137,11 @@ class Site:
         """Where decisions wait."""
         return self.folder / ".guardian" / "spool"
 
+    @property
+    def path(self) -> str:
+        """PATH with the opa of the tests, which compiles the users' policies."""
+        return f"{self.folder / 'bin'}:{os.environ['PATH']}"
+
     def certify(self, *names: str) -> trustme.LeafCert:
         """Put a new certificate in place, as Kubernetes does: a new folder, then one symbolic link swapped."""
         issued = self.authority.issue_cert(HOST, *names)
@@ -156,12 +161,16 @@ class Site:
             [sys.executable, "-m", "guardian", "--verbose", "webhook", "--config", str(self.config)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", **(env or {})},
+            env={**os.environ, "PATH": self.path, **(env or {})},
             preexec_fn=before,  # noqa: PLW1509 -- sets a limit; this process has no other threads that matter
         )
         running = Running(self, process)
         self.processes.append(process)
-        running.await_log("guardian webhook answers")
+        try:
+            running.await_log("guardian webhook answers")
+        except AssertionError:
+            running.kill()
+            raise
         return running
 
     @contextmanager
