@@ -100,7 +100,7 @@ def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "d
     return Observed(
         kind,
         "/".join(part for part in (cluster, group, word, namespace, name) if part is not None),
-        _secret_metadata(obj, metadata) if kind == SECRET else {key: obj[key] for key in obj if key != "kind"},
+        _secret_metadata(obj, metadata) if kind == SECRET else _attributes(obj, metadata),
         scope=scope,
         sensitive=tuple(_looks(kind, obj)),
         keep=_open_paths(kind, odd_image=_has_odd_image(kind, obj)),
@@ -186,6 +186,12 @@ def _part(what: str, text: str) -> str:
     if "/" in text or len(text) > 253:
         raise ValueError(f"{what} is not a name: it holds a slash, or more than 253 characters")
     return text
+
+
+def _attributes(obj: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object without its kind, and without managedFields, often the half of it, before anyone copies them."""
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    return {key: kept if key == "metadata" else obj[key] for key in obj if key != "kind"}
 
 
 def _secret_metadata(obj: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
