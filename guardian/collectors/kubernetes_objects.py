@@ -189,7 +189,7 @@ def _part(what: str, text: str) -> str:
 
 
 def _attributes(obj: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object without its kind, and without managedFields, often the half of it, before anyone copies them."""
+    """Return the object without its kind, and without managedFields, often half of it, before all is copied."""
     kept = {key: value for key, value in metadata.items() if key != "managedFields"}
     return {key: kept if key == "metadata" else obj[key] for key in obj if key != "kind"}
 
