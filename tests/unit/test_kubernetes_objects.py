@@ -332,7 +332,7 @@ def test_what_runs_nothing_is_told() -> None:
 
 def test_default_kinds_are_what_the_bundled_controls_read() -> None:
     read = {kind for control in load_bundle().catalogue.controls.values() for kind in control.inputs}
-    assert {kind for kind in read if kind.startswith("k8s.")} <= set(DEFAULT_KINDS)
+    assert {kind for kind in read if kind.startswith("k8s.")} == set(DEFAULT_KINDS)
     assert set(DEFAULT_KINDS) <= BUILT_IN_KINDS
 
 
