@@ -222,13 +222,15 @@ def _variables(secrets: object) -> set[str]:
 
 
 def _bound(webhook: WebhookSettings) -> socket.socket:
-    """Return the listening socket. Raises UsageError."""
+    """Return the socket. It listens once the first worker does: until then callers are refused, not kept waiting.
+
+    Raises UsageError.
+    """
     family = socket.AF_INET6 if ":" in webhook.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((webhook.host, webhook.port))
-        listener.listen(1024)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
