@@ -4,12 +4,13 @@
 # description: |
 #   A workload serves a database if its pods have a container port of `ports`, or if a Service with such a port, or such a
 #   target, selects them. Of the NetworkPolicies that select its pods for ingress, every rule about that port admits only
-#   - pods of its own namespace, by a selector that names them and selects no pod of another service;
+#   - pods of its own namespace, by a selector that asks for a label and selects no pod of another service;
 #   - pods of a namespace that belongs to the same service, its own included (`service` as guardian.yaml's `match` says),
 #     by any selector that selects no pod of another service;
 #   - pods of a namespace on `allowedNamespaces`, and addresses within `allowedBlocks`.
-#   It is violated when no policy restricts ingress, when a rule admits everyone, every namespace, or more than the above,
-#   and when something goes past the policies: the host's network, a hostPort, or a Service that is reached from outside.
+#   It is violated when no policy restricts ingress, when a rule admits everyone, every namespace (or every one that lacks a
+#   label), or more than the above, and when something goes past the policies: the host's network, a hostPort, or a Service
+#   that is reached from outside.
 #   Judged are Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers and Pods. What a workload in the
 #   same snapshot controls is judged as that one, if it truly stands for it: selects it, with the same ports, the same host
 #   settings and under the same policies; an ownerReference alone proves nothing.
@@ -388,6 +389,8 @@ strangers(id, peer) := set() if {
 	is_object(peer.ipBlock)
 } else := {"pods of every namespace"} if {
 	selector.everything(object.get(peer, "namespaceSelector", null))
+} else := {"pods of every namespace that lacks a label"} if {
+	selector.selects(peer.namespaceSelector, nameless) == true
 } else := {who |
 	cluster := facts[id].place[0]
 	chosen := [cluster, peer.namespaceSelector]
@@ -396,6 +399,9 @@ strangers(id, peer) := set() if {
 } if {
 	is_object(peer.namespaceSelector)
 } else := strangers_in(id, facts[id].place, pods_of(peer))
+
+# The labels of a namespace that nobody thought of: every one has its name, and `?` is the name of none.
+nameless := {"kubernetes.io/metadata.name": "?"}
 
 # A peer without a podSelector means all pods of its namespaces.
 pods_of(peer) := {} if {
@@ -411,6 +417,9 @@ strangers_in(id, at, chosen) := set() if {
 	not of_one_service(id, at)
 } else := {concat("", ["every pod of namespace ", at[1], ", which is not known to be of its service"])} if {
 	selector.everything(chosen)
+	not of_one_service(id, at)
+} else := {concat("", ["pods that lack a label in namespace ", at[1], ", which is not known to be of its service"])} if {
+	selector.selects(chosen, {}) == true
 	not of_one_service(id, at)
 } else := {concat("", ["pods of ", whose(member), " in namespace ", at[1]]) |
 	some member in members[at]

@@ -148,6 +148,21 @@ test_every_pod_of_the_namespace_may_where_the_namespace_is_of_the_service if {
 	failing([db, odoo], [whole], "admits every pod of namespace erp")
 }
 
+test_selector_that_only_spares_names_nobody if {
+	spares := {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}
+	own := on_db("spares", [from([{"podSelector": spares}])])
+	passes([own])
+	failing([namespace("erp", {}, null), db, odoo], [own], "admits pods that lack a label in namespace erp, which is not known")
+	every expression in [
+		{"key": "team", "operator": "DoesNotExist"},
+		{"key": "kubernetes.io/metadata.name", "operator": "Exists"},
+		{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["crm"]},
+	] {
+		far := {"namespaceSelector": {"matchExpressions": [expression]}}
+		fails([on_db("far", [from([far])])], "admits pods of every namespace that lacks a label")
+	}
+}
+
 crm_namespace := namespace("crm", {"team": "crm"}, "crm")
 
 test_other_namespaces_fail_unless_of_the_service_or_listed if {
