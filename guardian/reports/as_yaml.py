@@ -24,10 +24,7 @@ class _Representer(SafeRepresenter):
 
 
 def _text(representer: SafeRepresenter, text: str) -> ScalarNode:
-    if "\n" in text:
-        style: str | None = "|"
-    else:
-        style = None if _PLAIN.fullmatch(text) and text.lower() not in _TRUTHS else '"'
+    style = None if _PLAIN.fullmatch(text) and text.lower() not in _TRUTHS else '"'
     node: ScalarNode = representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return node
 
@@ -43,6 +40,7 @@ def documents(objects: Sequence[Mapping[str, Any]]) -> str:
     yaml.explicit_start = True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None by its default
     yaml.width = 1_000_000
+    yaml.allow_unicode = False  # what is no ASCII is escaped: readers differ in what they take for printable
     out = io.StringIO()
     yaml.dump_all(objects, out)
     return out.getvalue()
