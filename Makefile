@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml uv.lock
 	  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Guardian needs Python 3.11 or newer; python3 here is $$(python3 --version)" >&2; exit 2; }; \
 	  test -x $(PY) || python3 -m venv $(VENV) || exit 2; \
+	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null || exit 2; \
 	  $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
 	  UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/bin/uv sync --frozen --inexact --extra embedded; \
 	fi

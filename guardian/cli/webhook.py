@@ -79,7 +79,7 @@ def manifests(
 @app.command("certificate")
 def certificate(
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="FOLDER", file_okay=False, help="Where the files are written.")
+        Path, typer.Option("--dir", metavar="DIR", file_okay=False, help="Where the files are written.")
     ] = Path("tls"),
     host: Annotated[
         list[str] | None,

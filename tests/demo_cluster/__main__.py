@@ -118,7 +118,7 @@ class Demo:
     def admission(self) -> Iterator[Outcome]:
         """Let the API server call the webhook."""
         say("guardian webhook: certificate, server, manifests")
-        self.guardian("webhook", "certificate", "--host", "127.0.0.1", "--out", "tls")
+        self.guardian("webhook", "certificate", "--host", "127.0.0.1", "--dir", "tls")
         with self.webhook():
             url = f"https://127.0.0.1:{self.port}/v1/admit"
             _, manifests = self.guardian("webhook", "manifests", "--url", url, "--ca-file", "tls/ca.pem")
