@@ -7,6 +7,7 @@ warning elsewhere. Shape: Kubernetes admission.k8s.io/v1.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -299,8 +300,8 @@ class Reviewer:
         name = request.name or str(_metadata(request.object).get("generateName", ""))
         parts = [f"Guardian refuses {request.kind.kind} {place}{name}"]
         for finding in answer.violated:
-            remediation = " ".join(catalogue.controls[finding.control].remediation.split())
-            parts.append(f"[{finding.control}] {finding.message}. To fix: {remediation}")
+            remediation = textwrap.indent(catalogue.controls[finding.control].remediation, "  ")
+            parts.append(f"[{finding.control}] {finding.message.removesuffix('.')}. To fix:\n{remediation}")
         parts += answer.unchecked
         if answer.violated:
             names = ", ".join(finding.control for finding in answer.violated)
@@ -379,4 +380,4 @@ def _facts(request: _Request) -> dict[str, Any]:
 
 
 def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 3] + "..."  # headers carry no other letters than ASCII

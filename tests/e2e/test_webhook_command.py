@@ -25,7 +25,7 @@ keys: {record: "file:keys/record.pem", log: "file:keys/log.pem", redaction: "fil
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "guardian.yaml").write_text(CONFIGURATION)
-    made = guardian("webhook", "certificate", "--folder", str(tmp_path / "tls"), "--host", "guardian.example")
+    made = guardian("webhook", "certificate", "--dir", str(tmp_path / "tls"), "--host", "guardian.example")
     assert made.code == 0, made.stderr
     return tmp_path
 
@@ -70,7 +70,7 @@ def test_options_that_contradict_each_other_are_usage_errors(folder: Path, optio
 
 
 def test_a_second_certificate_needs_force_and_keeps_the_authority(folder: Path) -> None:
-    options = ("webhook", "certificate", "--folder", str(folder / "tls"), "--host", "guardian.example")
+    options = ("webhook", "certificate", "--dir", str(folder / "tls"), "--host", "guardian.example")
     authority = (folder / "tls" / "ca.pem").read_bytes()
     assert guardian(*options).code == 2
     again = guardian(*options, "--force")

@@ -94,7 +94,7 @@ def test_a_violation_in_mode_deny_is_refused_with_what_to_do(ask: Asking) -> Non
     assert "Guardian refuses Deployment erp/odoo" in message
     assert "[workload.image-digest] not pinned by digest: container odoo image odoo:18" in message
     assert "spec.template.spec.containers[0].image" in message
-    assert "To fix: Name the image with its digest" in message
+    assert "To fix:\n  Name the image with its digest" in message
     assert "exception" in message
     assert answer["auditAnnotations"]["violated"] == DIGEST
     assert answer["auditAnnotations"]["decision"] == ID
