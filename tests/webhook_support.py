@@ -95,8 +95,10 @@ class Site:
         extra: str = "",
         policies: Mapping[str, str] | None = None,
         client: bool = False,
+        services: str = "[]",
+        kubeconfig: Path | str = "none.yaml",
     ) -> Site:
-        """Make it. webhook: further keys of `webhook:`, extra: further top-level keys, both YAML.
+        """Make it. webhook: further keys of `webhook:`, extra: further top-level keys, services: all YAML.
 
         policies: the users' own; only these are judged then, so that what ships may change.
         """
@@ -122,8 +124,8 @@ class Site:
             silent = [control.id for control in shipped if "admission" in control.stages]
             extra += "\ncontrols: {" + ", ".join(f'{name}: {{mode: "off"}}' for name in silent) + "}"
         site.config.write_text(
-            "environment: staging\nservices: []\n"
-            "collectors: [{name: prod-eu, type: kubernetes, kubeconfig: none.yaml}]\n"
+            f"environment: staging\nservices: {services}\n"
+            f"collectors: [{{name: prod-eu, type: kubernetes, kubeconfig: {kubeconfig}}}]\n"
             "storage: {database: .guardian/guardian.db, objects: .guardian/objects}\n"
             'keys: {record: "file:keys/record.pem", log: "file:keys/log.pem", redaction: "file:keys/redaction.key"}\n'
             f'webhook: {{listen: "{HOST}:{port}", certificate: tls/tls.crt, key: "file:tls/tls.key"{webhook}}}\n'

@@ -49,7 +49,7 @@ class KubeApi:
     """An API server that runs while the `with` block does.
 
     url: https://127.0.0.1:PORT. ca_file: PEM file its certificate is checked with. admin_token: of a user in
-    `system:masters`. call, apply: see kube_calls.Caller.
+    `system:masters`. call, apply, path_of: see kube_calls.Caller.
     """
 
     def __init__(self, *, etcd: Path, kube_apiserver: Path) -> None:
@@ -69,7 +69,7 @@ class KubeApi:
             raise
         try:
             self._caller = Caller(self.url, self.ca_file, self.admin_token)
-            self.call, self.apply = self._caller.call, self._caller.apply
+            self.call, self.apply, self.path_of = self._caller.call, self._caller.apply, self._caller.path_of
             self._wait_until_ready()
         except BaseException:
             self._end()
