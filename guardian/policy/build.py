@@ -166,7 +166,7 @@ def find_opa(command: Path | None) -> Path:
         raise BuildError(
             f"there is no opa program {f'at {command}' if command else 'on PATH'}: install Open Policy Agent 1.20 or "
             "newer (https://www.openpolicyagent.org/docs#1-download-opa; Guardian's image has it), and put it on PATH "
-            "or name it in guardian.yaml as engine.command"
+            "as `opa` (an engine of type opa may name it as engine.command)"
         )
     return Path(found).absolute()
 
