@@ -2,8 +2,8 @@
 
 Invariant: an evaluation sees its input and the bundle, nothing else, no earlier evaluation: the heap is reset before
 each. One that traps (deadline, memory, abort) is an error for its input, and the instance it ran in is thrown away.
-Lives in one thread; run several processes for parallel work. I/O: wasmtime's cache of compiled modules; host functions are
-`builtins.PROVIDED` only.
+Lives in one thread; run several processes for parallel work. I/O: wasmtime's cache of compiled modules; host functions
+are `builtins.PROVIDED` only.
 """
 
 from __future__ import annotations
