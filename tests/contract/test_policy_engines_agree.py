@@ -21,6 +21,7 @@ from guardian.policy.build import build_wasm
 from guardian.policy.metadata import package_of
 from guardian.policy.wasm import PolicyModule
 from tests import policy_support as make
+from tests import workload_samples
 from tests.tools.opa_server import OpaServer, StrictError
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ WHAT: Mapping[str, st.SearchStrategy[list[Resource]]] = {
     "backup.fresh": asset_resources(),
     "backup.restore-tested": asset_resources(),
     "recovery.rto": asset_resources(),
+    **workload_samples.WHAT,
 }
 PARAMS: Mapping[str, Mapping[str, Any]] = {
     "service.declared": {},
@@ -143,6 +145,7 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "backup.fresh": {"maxAge": 90000, "clockSkew": 300},
     "backup.restore-tested": {"maxAge": 691200},
     "recovery.rto": {},
+    **workload_samples.PARAMS,
 }
 
 
@@ -212,6 +215,8 @@ def _garbled(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
     parent = result
     for key in path[:-1]:
         parent = parent[key]
+    if isinstance(parent, dict) == isinstance(path[-1], int):
+        raise TypeError("an object has no place by number, and nothing else one by name")
     if junk is _DELETE:
         del parent[path[-1]]
     else:
@@ -233,6 +238,7 @@ GOOD: Mapping[str, list[Resource]] = {
     "backup.fresh": [make.asset(), make.backup()],
     "backup.restore-tested": [make.asset(), make.drill()],
     "recovery.rto": [make.asset(), make.drill()],
+    **workload_samples.GOOD,
 }
 GOOD_PARAMS = {**PARAMS, "postgres.superusers": {"allowed": ["postgres"], "owned": {"staff": "team"}}}
 
@@ -337,6 +343,7 @@ INDIFFERENT = {
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "verdict"),
         *("requiredAssurance", "failedChecks", "erredChecks"),
     },
+    **workload_samples.INDIFFERENT,
 }
 
 
@@ -349,6 +356,7 @@ STILL_RIGHT = {
     ("postgres.durability", "deleted", "synchronous_commit"),
     ("postgres.durability", "another type", "settings"),
     ("postgres.superusers", "deleted", 0),
+    *workload_samples.STILL_RIGHT,
 }
 
 
