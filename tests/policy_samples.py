@@ -56,7 +56,14 @@ def container(name: str = "odoo", **changes: Any) -> dict[str, Any]:
     }
 
 
+SPREAD: Final[Mapping[str, Any]] = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "DoNotSchedule",
+    "labelSelector": {"matchLabels": {"app": "odoo"}},
+}
 GOOD_POD: Final[Mapping[str, Any]] = {
+    "topologySpreadConstraints": [SPREAD],
     "securityContext": {"runAsNonRoot": True, "runAsUser": 101, "seccompProfile": {"type": "RuntimeDefault"}},
     "initContainers": [container("migrate")],
     "containers": [container(), container("sidecar")],

@@ -119,9 +119,13 @@ expression_text(expression) := sprintf("%v %v (%s)", [
 matches(selector, labels) if selects(selector, labels) == true
 
 # listings(labels) are these labels as `key=value`: an index of objects by them is what candidates() looks things up in.
-listings(labels) := {pair | some key, value in labels; pair := concat("=", [key, value])}
+listings(labels) := {pair |
+	some key, value in labels
+	is_string(value)
+	pair := concat("=", [key, value])
+}
 
-# candidates(selector, listed, all) are those that the selector can select: of its pairs, the one that fewest are listed
+# candidates(selector, listed, all), of a selector that is an object, are those that the selector can select: of its pairs, the one that fewest are listed
 # under, all for a selector without pairs. So what a selector selects is found without trying everything.
 # listed: ids by pair; all: all ids.
 candidates(selector, listed, all) := object.get(listed, min(sizes)[1], set()) if {

@@ -119,7 +119,10 @@ too_few(deployment) := [text] if {
 
 # Everything by place (cluster and namespace), and there by its labels.
 
-place_of(resource) := concat("/", [resource.scope.cluster, resource.scope.namespace])
+place_of(resource) := concat("/", [resource.scope.cluster, resource.scope.namespace]) if {
+	is_string(resource.scope.cluster)
+	is_string(resource.scope.namespace)
+}
 
 workloads[id] := {"place": place_of(workload), "labels": labels, "replicas": number} if {
 	some workload in array.concat(deployments, stateful_sets)
@@ -143,11 +146,12 @@ workloads_listed[place][pair] contains id if {
 	some pair in selector.listings(workload.labels)
 }
 
-running_pods[pod.id] := {"place": place_of(pod), "labels": labels, "node": pod.attributes.spec.nodeName} if {
+running_pods[pod.id] := {"place": place_of(pod), "labels": labels, "node": node} if {
 	some pod in input.resources["k8s.core.Pod"]
 	pod.attributes.status.phase == "Running"
 	object.get(pod.attributes, ["metadata", "deletionTimestamp"], null) == null
 	labels := object.get(pod.attributes.metadata, "labels", {})
+	node := object.get(pod.attributes, ["spec", "nodeName"], null)
 }
 
 pods_at[place] contains id if {
@@ -191,6 +195,7 @@ budgets_by_id[budget.id] := budget if some budget in input.resources["k8s.policy
 spanned[budget.id] contains id if {
 	some budget in budgets_by_id
 	chosen := budget.attributes.spec.selector
+	is_object(chosen)
 	place := place_of(budget)
 	some id in selector.candidates(
 		chosen,
@@ -231,6 +236,7 @@ protected(deployment) if {
 	complete("k8s.policy.PodDisruptionBudget")
 	complete("k8s.apps.Deployment")
 	complete("k8s.apps.StatefulSet")
+	count(workloads) == count(deployments) + count(stateful_sets)
 	some [_, number] in budgets(deployment)
 	keeps_one(number, deployment)
 }
@@ -263,6 +269,7 @@ budgets_unknown(deployment) := ["which PodDisruptionBudgets there are, and what 
 running_of[deployment.id] contains id if {
 	some deployment in deployments
 	chosen := deployment.attributes.spec.selector
+	is_object(chosen)
 	place := place_of(deployment)
 	some id in selector.candidates(chosen, object.get(pods_listed, place, {}), object.get(pods_at, place, set()))
 	selector.matches(chosen, running_pods[id].labels)
@@ -293,18 +300,16 @@ together(deployment) := [text] if {
 	more_than_one(deployment)
 	complete("k8s.core.Pod")
 	count(nodes_of(deployment)) == 1
-	text := concat("", [
-		"all its running pods are on node ",
-		concat(", ", nodes_of(deployment)),
-		only_node(deployment),
-	])
+	some node in nodes_of(deployment)
+	is_string(node)
+	text := concat("", ["all its running pods are on node ", node, only_node(deployment)])
 } else := [text] if {
 	more_than_one(deployment)
 	complete("k8s.core.Pod")
 	several_zones(deployment)
 	count(nodes_of(deployment)) > 1
 	every node in nodes_of(deployment) {
-		zones[deployment.scope.cluster][node]
+		node in object.keys(zones[deployment.scope.cluster])
 	}
 	count(zones_of(deployment)) == 1
 	text := concat("", ["all its running pods are in zone ", concat(", ", zones_of(deployment))])
@@ -320,13 +325,14 @@ spread(deployment) if {
 	complete("k8s.core.Node")
 	count(nodes_of(deployment)) > 1
 	every node in nodes_of(deployment) {
-		is_string(node)
+		node in object.keys(zones[deployment.scope.cluster])
 	}
 	zones_suffice(deployment)
 }
 
 spread(deployment) if {
 	complete("k8s.core.Pod")
+	is_object(deployment.attributes.spec.selector)
 	count(running(deployment)) == 0
 	kept_apart(deployment)
 }
@@ -363,7 +369,7 @@ kept_apart(deployment) if {
 	some term in template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution
 	term.topologyKey in apart
 	selector.matches(term.labelSelector, template.metadata.labels)
-	count(object.get(term, "namespaces", [])) == 0
+	object.get(term, "namespaces", null) in {null, []}
 }
 
 apart := {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}

@@ -46,12 +46,17 @@ import data.guardian.lib.outcome
 import data.guardian.lib.quantity
 import data.guardian.lib.workload
 
+# Without an id no finding could be made, and nothing found would be a pass.
+id := input.resource.id if {
+	is_string(input.resource.id)
+} else := ""
+
 findings contains finding if {
 	finding := verdict
 	finding.verdict != "pass"
 }
 
-verdict := outcome.fail(input.resource.id, message, expected, observed) if {
+verdict := outcome.fail(id, message, expected, observed) if {
 	count(missing) + count(beyond) > 0
 	is_array(maximum.cpu)
 	is_array(maximum.memory)
@@ -62,7 +67,7 @@ verdict := outcome.fail(input.resource.id, message, expected, observed) if {
 	}
 	observed := sort([shown(entry) | some entry in (missing | beyond)])
 	message := concat("; ", array.concat(told(missing, "not set: "), told_beyond(expected.maximum)))
-} else := outcome.error(input.resource.id, message) if {
+} else := outcome.error(id, message) if {
 	count(malformed) > 0
 	message := concat("", ["no quantity of Kubernetes: ", listed(malformed)])
 } else := outcome.proved if {
@@ -72,7 +77,7 @@ verdict := outcome.fail(input.resource.id, message, expected, observed) if {
 	is_array(maximum.cpu)
 	is_array(maximum.memory)
 	workload.complete(spec)
-} else := outcome.unknown(input.resource.id)
+} else := outcome.unknown(id)
 
 spec := workload.pod(input.resource).spec
 

@@ -27,6 +27,7 @@ from guardian.policy.standards import Standards
 from guardian.policy.wasm import PolicyModule
 from tests import policy_samples as samples
 from tests import policy_support as make
+from tests import workload_samples
 from tests.policy_samples import DELETE, JUNK, changed, paths
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ WHAT: Mapping[str, st.SearchStrategy[list[Resource]]] = {
     "backup.fresh": asset_resources(),
     "backup.restore-tested": asset_resources(),
     "recovery.rto": asset_resources(),
+    **workload_samples.WHAT,
 }
 PARAMS: Mapping[str, Mapping[str, Any]] = {
     "service.declared": {},
@@ -149,6 +151,7 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "backup.fresh": {"maxAge": 90000, "clockSkew": 300},
     "backup.restore-tested": {"maxAge": 691200},
     "recovery.rto": {},
+    **workload_samples.PARAMS,
 }
 
 
@@ -172,8 +175,8 @@ def judge(engine: Engine, bundle: Bundle, control: str, given: Mapping[str, Any]
 
 
 def written(judgement: Judgement) -> bytes:
-    """Return all that a judgement says, as a record would have it: 1 is not 1.0 there."""
-    said = [judgement.control, list(judgement.findings), list(judgement.judged), judgement.error]
+    """Return all that a judgement says, as a record would have it: 1 is not 1.0 there. Why it broke, engines word."""
+    said = [judgement.control, list(judgement.findings), list(judgement.judged), judgement.error is not None]
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
 
@@ -316,6 +319,7 @@ GOOD: Mapping[str, list[Resource]] = {
     "backup.fresh": [make.asset(), make.backup()],
     "backup.restore-tested": [make.asset(), make.drill()],
     "recovery.rto": [make.asset(), make.drill()],
+    **workload_samples.GOOD,
 }
 GOOD_PARAMS = {**PARAMS, "postgres.superusers": {"allowed": ["postgres"], "owned": {"staff": "team"}}}
 
@@ -415,6 +419,7 @@ INDIFFERENT = {
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "verdict"),
         *("requiredAssurance", "failedChecks", "erredChecks"),
     },
+    **workload_samples.INDIFFERENT,
 }
 
 
@@ -427,6 +432,7 @@ STILL_RIGHT = {
     ("postgres.durability", "deleted", "synchronous_commit"),
     ("postgres.durability", "another type", "settings"),
     ("postgres.superusers", "deleted", 0),
+    *workload_samples.STILL_RIGHT,
 }
 
 

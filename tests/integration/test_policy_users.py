@@ -175,7 +175,7 @@ def test_second_load_compiles_nothing_and_gives_the_same_bundle(
     assert users.load(settings) == first
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another's"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "reworded", "empty", "another's"])
 def test_damaged_cache_entry_is_compiled_again(settings: Settings, own: Path, cache: Path, damage: str) -> None:
     first = users.load(settings)
     [entry] = cache.iterdir()
@@ -188,7 +188,10 @@ def test_damaged_cache_entry_is_compiled_again(settings: Settings, own: Path, ca
         (own / "params.yaml").write_text(PARAMS)
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    entry.write_bytes({"cut": content[:-1], "flipped": flipped, "empty": b"", "another's": content}[damage])
+    reworded = content.replace(b"Rename the collector", b"Retain the collector")
+    assert reworded != content
+    damaged = {"cut": content[:-1], "flipped": flipped, "reworded": reworded, "empty": b"", "another's": content}
+    entry.write_bytes(damaged[damage])
     assert users.load(settings) == first
     assert compiled_cache.recall(first.sources, first.opa_version) == first
 
