@@ -128,7 +128,13 @@ test_subject_of_unknown_form_has_cluster_admin_or_is_an_error if {
 }
 
 test_missing_fact_is_an_error if {
-	every path in ["attributes", "attributes/roleRef", "attributes/roleRef/name", "attributes/roleRef/kind", "attributes/metadata/name"] {
+	every path in [
+		"attributes",
+		"attributes/roleRef",
+		"attributes/roleRef/name",
+		"attributes/roleRef/kind",
+		"attributes/metadata/name",
+	] {
 		verdicts(json.remove(cluster_binding([masters]), [path]), defaults) == {"error"}
 	}
 	verdicts(json.remove(binding([masters]), ["scope/namespace"]), defaults) == {"error"}

@@ -52,9 +52,9 @@ test_role_without_rules_passes if {
 }
 
 test_wildcard_verb_fails_in_both_kinds if {
-	every make in [cluster_role("ci", [reader, rule("apps", ["pods"], ["*"])]), role("ci", [reader, rule("", ["pods"], ["*"])])] {
-		contains(message(make), "rules[1] has the wildcard verb *")
-	}
+	rules := [reader, rule("", ["pods"], ["*"])]
+	contains(message(cluster_role("ci", rules)), "rules[1] has the wildcard verb *")
+	contains(message(role("ci", rules)), "rules[1] has the wildcard verb *")
 }
 
 test_wildcard_resource_fails if {
@@ -156,7 +156,8 @@ test_shipped_role_with_a_rule_more_is_judged_for_that_rule if {
 }
 
 test_name_or_label_of_a_shipped_role_is_no_way_out if {
-	forged := object.union(cluster_role("system:node", [all]), {"attributes": {"metadata": {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}}})
+	labels := {"kubernetes.io/bootstrapping": "rbac-defaults"}
+	forged := object.union(cluster_role("system:node", [all]), {"attributes": {"metadata": {"labels": labels}}})
 	verdicts(forged, []) == {"fail"}
 	verdicts(cluster_role("my-admin", [all]), []) == {"fail"}
 	verdicts(role("cluster-admin", [all]), []) == {"fail"}
@@ -201,7 +202,8 @@ test_missing_parameters_never_excuse if {
 }
 
 test_finding_shows_the_rules_that_fail_sorted if {
-	some finding in found(cluster_role("ci", [reader, rule("", ["secrets", "pods"], ["watch", "get"])]), ["ClusterRole:b", "ClusterRole:a"])
+	rules := [reader, rule("", ["secrets", "pods"], ["watch", "get"])]
+	some finding in found(cluster_role("ci", rules), ["ClusterRole:b", "ClusterRole:a"])
 	finding.expected == {"allowed": ["ClusterRole:a", "ClusterRole:b"]}
 	finding.observed == {"rules": [{
 		"index": 1,
