@@ -186,6 +186,10 @@ test_missing_or_malformed_fact_is_an_error if {
 		[{"apiGroups": [""], "resources": "pods", "verbs": ["get"]}],
 		[{"apiGroups": [""], "resources": ["pods"], "resourceNames": {"a": "b"}, "verbs": ["get"]}],
 		[{"nonResourceURLs": ["/healthz"], "resources": ["pods"], "verbs": ["get"]}],
+		[{"nonResourceURLs": ["/healthz"], "apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+		[{"nonResourceURLs": ["/healthz"]}],
+		[{"nonResourceURLs": ["/healthz"], "verbs": []}],
+		[{"nonResourceURLs": ["/healthz"], "resourceNames": 7, "verbs": ["get"]}],
 	] {
 		verdicts(cluster_role("x", wrong), []) == {"error"}
 		verdicts(cluster_role("x", wrong), ["ClusterRole:x"]) == {"error"}
