@@ -73,7 +73,7 @@ test_all_urls_fail_and_some_do_not if {
 			concat(" ", ["has all non-resource URLs by", url]),
 		)
 	}
-	verdicts(cluster_role("urls", [{"nonResourceURLs": ["/healthz/*", "/metrics"], "verbs": ["get"]}]), []) == set()
+	verdicts(cluster_role("urls", [{"nonResourceURLs": ["/", "/healthz/*", "/metrics"], "verbs": ["get"]}]), []) == set()
 }
 
 test_each_verb_of_escalation_fails if {
