@@ -47,6 +47,7 @@ test_ports_are_all_one_a_range_or_a_name if {
 		ports([{}]),
 		ports([{"protocol": "TCP"}]),
 		ports([{"port": 5432}]),
+		ports([{"port": 5432, "endPort": null}]),
 		ports([{"port": 1}, {"port": 5000, "endPort": 6000}]),
 		ports([{"port": "db", "protocol": "TCP"}]),
 	] {
@@ -54,6 +55,8 @@ test_ports_are_all_one_a_range_or_a_name if {
 	}
 	every rule in [
 		ports([{"port": 5433}]),
+		ports([{"port": 80}]),
+		ports([{"port": 1, "endPort": 5431}]),
 		ports([{"protocol": "UDP"}]),
 		ports([{"port": 5432, "protocol": "UDP"}]),
 		ports([{"port": 5433, "endPort": 6000}]),
@@ -70,6 +73,7 @@ test_all_ports_are_no_list_no_number_or_the_whole_range if {
 	}
 	not policy.opens_all_ports(ports([{"port": 1, "endPort": 65534}]))
 	not policy.opens_all_ports(ports([{"port": 80}]))
+	not policy.opens_all_ports(ports([{"port": 2, "endPort": 65535}]))
 }
 
 blocks(cidrs) := {"from": [{"ipBlock": {"cidr": cidr}} | some cidr in cidrs]}

@@ -343,7 +343,9 @@ test_pod_under_another_policy_than_its_owner_is_judged_itself if {
 test_finding_lists_ports_policies_and_all_problems_sorted if {
 	two := {"containers": [{"ports": [{"containerPort": 6379}, {"containerPort": 5432}]}]}
 	both := object.union(db, {"attributes": {"spec": {"template": {"spec": two}}}})
-	rules := [{"from": [{"ipBlock": {"cidr": concat("", ["10.0.0.", format_int(n, 10), "/32"])}}]} | some n in numbers.range(1, 7)]
+	rules := [{"from": [{"ipBlock": {"cidr": concat("", ["10.0.0.", format_int(n, 10), "/32"])}}]} |
+		some n in numbers.range(1, 7)
+	]
 	some finding in found([erp, both, on_db("b", rules), on_db("a", [])])
 	finding.verdict == "fail"
 	finding.observed.ports == [5432, 6379]

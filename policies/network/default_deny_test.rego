@@ -57,7 +57,8 @@ test_absent_policy_types_restrict_egress_only_with_rules if {
 }
 
 test_policy_for_some_pods_denies_nothing_by_default if {
-	fails([policy("web", {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress", "Egress"]})], "no NetworkPolicy")
+	some_pods := {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress", "Egress"]}
+	fails([policy("web", some_pods)], "no NetworkPolicy")
 	spares := {"matchExpressions": [{"key": "open", "operator": "DoesNotExist"}]}
 	fails([policy("most", {"podSelector": spares, "policyTypes": ["Ingress", "Egress"]})], "no NetworkPolicy denies ingress")
 }

@@ -115,6 +115,9 @@ test_subject_of_unknown_form_has_cluster_admin_or_is_an_error if {
 		"anna",
 		{},
 		{"kind": "Robot", "name": "r2"},
+		{"kind": "Robot", "name": "r2", "namespace": "ci"},
+		{"kind": "User", "name": 7},
+		{"kind": "ServiceAccount", "name": "", "namespace": "ci"},
 		{"kind": "User"},
 		{"kind": "User", "name": ""},
 		{"kind": "User", "name": "anna", "apiGroup": "example.org"},
@@ -128,10 +131,18 @@ test_subject_of_unknown_form_has_cluster_admin_or_is_an_error if {
 }
 
 test_missing_fact_is_an_error if {
-	every path in ["attributes", "attributes/roleRef", "attributes/roleRef/name", "attributes/roleRef/kind", "attributes/metadata/name"] {
+	every path in [
+		"attributes",
+		"attributes/roleRef",
+		"attributes/roleRef/name",
+		"attributes/roleRef/kind",
+		"attributes/metadata/name",
+	] {
 		verdicts(json.remove(cluster_binding([masters]), [path]), defaults) == {"error"}
 	}
 	verdicts(json.remove(binding([masters]), ["scope/namespace"]), defaults) == {"error"}
+	verdicts(attributes(cluster_binding([masters]), {"roleRef": {"apiGroup": "example.org"}}), defaults) == {"error"}
+	verdicts(attributes(cluster_binding([masters]), {"roleRef": {"name": ""}}), defaults) == {"error"}
 	verdicts(attributes(cluster_binding([masters]), {"roleRef": {"kind": "clusterrole"}}), defaults) == {"error"}
 	verdicts(attributes(cluster_binding([masters]), {"subjects": {"a": masters}}), defaults) == {"error"}
 	verdicts(object.union(cluster_binding([masters]), {"kind": "k8s.core.Pod"}), defaults) == {"error"}

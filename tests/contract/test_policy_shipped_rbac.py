@@ -129,7 +129,7 @@ def test_roles_and_bindings_of_a_fresh_api_server_do_not_fail(kube_api: KubeApi,
     objects = [
         {**entry, "kind": kind}
         for kind, name in plural.items()
-        for entry in kube_api.call("GET", f"/apis/rbac.authorization.k8s.io/v1/{name}").expect(200).json["items"]
+        for entry in kube_api.call("GET", f"/apis/rbac.authorization.k8s.io/v1/{name}").expect(200)["items"]
         if entry["metadata"]["name"].startswith("system:") or entry["metadata"]["name"] in FOR_PEOPLE
     ]
     wrong = {
