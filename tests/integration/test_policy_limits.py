@@ -218,3 +218,13 @@ def test_data_of_the_bundle_is_seen_by_every_evaluation(opa: Path, tmp_path: Pat
     module = PolicyModule(build_wasm(opa, tmp_path, ["reader/x"]), b'{"limits":{"most":40}}')
     assert [module.evaluate("reader/x", b'{"more":2}') for _ in range(3)] == [42, 42, 42]
     module.close()
+
+
+def test_module_with_a_megabyte_of_texts_of_its_own_starts(opa: Path, tmp_path: Path) -> None:
+    texts = "".join(f'table["{number}"] := "{str(number) * 400}"\n' for number in range(1000))
+    (tmp_path / "large.rego").write_text(f"package large\n\n{texts}\nx := table[input.key]\n")
+    wasm = build_wasm(opa, tmp_path, ["large/x"])
+    assert len(wasm) > MIB
+    module = PolicyModule(wasm)
+    assert module.evaluate("large/x", b'{"key":"999"}') == "999" * 400
+    module.close()
