@@ -52,7 +52,9 @@ findings contains finding if {
 	finding.verdict != "pass"
 }
 
-verdict := outcome.fail(id, message, expected, sort(unpinned)) if {
+verdict := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
+	is_string(workload.crowd(spec))
+} else := outcome.fail(id, message, expected, sort(unpinned)) if {
 	count(unpinned) > 0
 	message := concat("", [
 		"not pinned by digest: ",

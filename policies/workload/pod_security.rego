@@ -61,6 +61,8 @@ verdict := outcome.error(id, "the level asked for is not known: it must be privi
 	not level in {"privileged", "baseline", "restricted"}
 } else := outcome.skip(id, "the level asked for here is privileged, which forbids nothing") if {
 	level == "privileged"
+} else := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
+	is_string(workload.crowd(spec))
 } else := outcome.fail(id, message, {"level": level, "version": standard.version}, observed) if {
 	count(broken) > 0
 	observed := sort([shown(entry) | some entry in broken])

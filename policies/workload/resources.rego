@@ -56,7 +56,9 @@ findings contains finding if {
 	finding.verdict != "pass"
 }
 
-verdict := outcome.fail(id, message, expected, observed) if {
+verdict := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
+	is_string(workload.crowd(spec))
+} else := outcome.fail(id, message, expected, observed) if {
 	count(missing) + count(beyond) > 0
 	is_array(maximum.cpu)
 	is_array(maximum.memory)
