@@ -29,7 +29,7 @@ def serve(context: typer.Context, config_file: ConfigOption = None) -> None:
     from guardian.webhook import supervisor  # noqa: PLC0415 -- no other command needs a server
 
     supervisor.serve(
-        config.load(config_file, check_secrets=True),
+        config.load(config_file),  # the secrets that it needs are read at once; those of collectors it does not hold
         verbose=bool(context.find_root().params.get("verbose")),
         listening=lambda place: terminal.note(f"guardian webhook answers https://{place}/v1/admit"),
     )
