@@ -125,7 +125,7 @@ class _Instance:
         memory_bytes: int,
         static_pages: int,
     ) -> None:
-        """static_pages: what the module's own texts take at most; OPA leaves it to the host to make room for them."""
+        """static_pages: what the module's own texts take at most; opa may ask for a page too few for them."""
         self._deadline_s, self._memory_bytes = deadline_s, memory_bytes
         self._store = wasmtime.Store(engine)
         self._store.set_limits(memory_size=memory_bytes, instances=1, memories=1, tables=4)
