@@ -63,7 +63,7 @@ engine: {{type: wasm}}
 
 # The admission webhook. failClosed: where what could not be judged in time is denied (default: the namespaces that
 # critical services match).
-# webhook: {{collector: prod-eu, listen: "0.0.0.0:8443", certificate: tls/tls.crt, key: "file:tls/tls.key",
+# webhook: {{collector: prod-eu, listen: "0.0.0.0:8443", certificate: tls/tls.pem, key: "file:tls/tls.key",
 #           timeout: 5s, deadline: 4s, failClosed: [erp], exempt: [kube-system, guardian]}}
 
 storage: {{database: .guardian/guardian.db, objects: .guardian/objects}}
