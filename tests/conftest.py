@@ -15,6 +15,7 @@ from psycopg import sql
 from guardian.policy.build import POLICIES
 from guardian.policy.bundle import load as load_bundle
 from guardian.policy.wasm import WasmEngine
+from tests.formats_support import Dumps
 from tests.tools.build import opa_path
 from tests.tools.opa_server import OpaServer
 from verifiers.sandbox import LackingError
@@ -87,3 +88,12 @@ def opa_server(opa: Path) -> Iterator[OpaServer]:
     """OPA's own interpreter on the sources of the policies."""
     with OpaServer(opa, POLICIES) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dumps(postgres_server: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dumps]:
+    """One prepared database and its dump in every output format of pg_dump."""
+    made = Dumps(postgres_server, tmp_path_factory.mktemp("dumps"))
+    made.fill()
+    yield made
+    made.drop()
