@@ -39,6 +39,7 @@ DATABASE = "formats"
 TABLESPACE = "formats_fast"
 CANARY_PASSWORD = "canary-5d1f-password"
 # Name of a backup in each form, by what pg_dump is told; wrapped ones are made of these.
+LAYOUTS = ("custom", "directory", "tar", "plain")
 OPTIONS = {"custom": ("-Fc", "--compress=0"), "directory": ("-Fd",), "tar": ("-Ft",), "plain": ("-Fp",)}
 FORMS = {
     "custom": f"{STAMP}.dump",

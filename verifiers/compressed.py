@@ -99,5 +99,5 @@ class Unpacker:
     def close(self) -> None:
         """Raise DamagedError if the stream cannot end here."""
         if self._kind != "none" and (self._empty or self._frame is not None):
-            what = "is empty" if self._empty else "ends in the middle of its compressed data; it was cut"
+            what = "is empty (0 bytes)" if self._empty else "ends in the middle of its compressed data; it was cut"
             raise DamagedError(f"the file {what}")

@@ -55,11 +55,12 @@ class DirectoryMembers:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.sizes: dict[str, int] = {}
-        for entry in os.scandir(path):
-            status = entry.stat(follow_symlinks=False)
-            if not stat.S_ISREG(status.st_mode):
-                raise ArchiveError(f"{entry.name!r} is no plain file; pg_dump writes nothing else into its folder")
-            self.sizes[entry.name] = status.st_size
+        with os.scandir(path) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ArchiveError(f"{entry.name!r} is no plain file; pg_dump writes nothing else into its folder")
+                self.sizes[entry.name] = status.st_size
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """See Members."""
@@ -82,6 +83,8 @@ class TarMembers:
         self._starts: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
         size = path.stat().st_size
+        if size == 0:
+            raise ArchiveError(f"{path.name} is empty (0 bytes)")
         with path.open("rb", buffering=_BLOCK) as stream:
             position = 0
             while block := _header(stream.read(_BLOCK), position):

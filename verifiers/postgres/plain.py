@@ -26,6 +26,7 @@ _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d\S*)")
 _RESTRICT = re.compile(rb"\\(un)?restrict ([A-Za-z0-9]+)")
 _CONNECT = re.compile(rb"\\(c|connect)\b")
 _META = re.compile(r"\\(?:[A-Za-z]+|.)?")
+_OTHERS = (b"PGDMP", b"\xff\xfe", b"\xfe\xff")  # what `_no_dump` knows by its first bytes
 _ENDS = 8192  # bytes at both ends that `look_at_plain` reads
 _SHOWN = 5
 
@@ -55,6 +56,9 @@ def read_plain(
     """
     reading = _Reading(path, kind)
     with path.open("rb", buffering=0) as stream:
+        if (start := stream.read(8)).startswith(_OTHERS):
+            raise ArchiveError(_no_dump(start))
+        stream.seek(0)
         scanner = Scanner(stream, progress)
         for event in scanner.events():
             reading.take(event)

@@ -60,7 +60,8 @@ class OdooFolders:
         if (item.path / "filestore").is_symlink():
             raise SourceError(f"{item.id}/filestore {link_reason(item.path / 'filestore')}")
         copier.tree(item.path / "filestore", into / "filestore")
-        return Fetched(dump, into / "filestore", copier.bytes, sha256, fetch_globals(item, into, copier))
+        cluster = fetch_globals(item, into, copier)
+        return Fetched(dump, into / "filestore", copier.bytes, sha256, cluster)
 
     def _items(self, path: Path) -> list[BackupItem]:
         try:

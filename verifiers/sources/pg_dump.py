@@ -56,7 +56,8 @@ class DumpFiles:
             raise SourceError(f"{item.path} is not in the backup folder {self.folder}")
         copier = Copier(progress)
         dump, sha256 = fetch_dump(item, into, copier)
-        return Fetched(dump, None, copier.bytes, sha256, fetch_globals(item, into, copier))
+        cluster = fetch_globals(item, into, copier)
+        return Fetched(dump, None, copier.bytes, sha256, cluster)
 
     def _items(self, path: Path, cluster: Mapping[str, tuple[Path, Named]]) -> list[BackupItem]:
         """Return the backup that a path is, if it is one and still there."""

@@ -90,6 +90,8 @@ def decrypt(path: Path, keys: Sequence[AgeIdentity | SshIdentity], written: Call
     Raises KeyMissingError, DamagedError, or OSError.
     """
     target = path.with_name(path.name.removesuffix(AGE))
+    if path.stat().st_size == 0:
+        raise DamagedError("the file is empty (0 bytes)")
     with path.open("rb") as source, new_file(target) as sink:
         reader, writer = _Stream(source, written), _Stream(sink, written)
         try:
