@@ -237,6 +237,7 @@ HARMLESS = {
     "rows": b"COPY a (b) FROM stdin;\n\\! id\n\\connect x\n'\n\"\n$$\n/*\n\\\\.\n\\.\n",
     "no rows": b'COPY "o;dd"."na(me" (b, "c""d") FROM stdin;\n\\.\n',
     "rows with carriage returns": b"COPY a (b) FROM stdin;\r\n1\r\n\\.\r\n",
+    "inserts": b"INSERT INTO a VALUES (1, 'x''y; \\', -1 / 2);\nINSERT INTO \"a;\" VALUES ('\\', E'\\'\\! id');\n",
     "semicolon in a rule": b"CREATE RULE r AS ON INSERT TO a DO (SELECT 1; SELECT 2);\n",
     "body": b"CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;\n",
 }  # fmt: skip

@@ -22,8 +22,11 @@ KEPT = 64 << 10  # bytes of a statement that are kept
 _PIECE = 1 << 20
 _AHEAD = 256  # bytes looked at beyond a mark: a doubled quote, a dollar tag
 _LINE = 4096  # bytes of a comment or meta-command that are kept
-# What holds none of the marks below; a string without a backslash and a doubled quote reads alike with E and without.
-_SIMPLE = re.compile(rb"(?:[^'\"$\\;()\-/]++|'[^'\\]*+'(?!'))++")
+# What holds none of the marks below; a string without a backslash reads alike with E and without.
+_STRING = rb"(?:'[^'\\]*+')++(?!')"
+_SIMPLE = re.compile(rb"(?:[^'\"$\\;()\-/]++|" + _STRING + rb")++")
+# A whole statement that dumps made with --inserts have by the million, in one step.
+_INSERT = re.compile(rb"\s*(INSERT INTO (?:[^'\"$\\;\-/]++|" + _STRING + rb'|"[^"]*+"|-(?!-)|/(?!\*))*+);\n')
 _DOLLAR = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$")
 _IN_NAME = re.compile(rb"[A-Za-z0-9_$\x80-\xff]")
 _COPY_START = re.compile(rb"COPY\b", re.IGNORECASE)
@@ -70,6 +73,11 @@ class Scanner:
         """Yield everything in order. Raises ArchiveError for a byte that no dump holds, or OSError."""
         depth = 0
         while self._ahead(_AHEAD):
+            insert = None if self._text else _INSERT.match(self._data, self._place)
+            if insert:
+                at, self._place = self._base + insert.start(1), insert.end()
+                yield Event(What.STATEMENT, insert[1][:KEPT], at, self._at() - 1, len(insert[1]) > KEPT)
+                continue
             simple = _SIMPLE.match(self._data, self._place)
             if simple:
                 if simple.end() == len(self._data) and not self._over:
