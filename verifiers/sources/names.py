@@ -65,7 +65,7 @@ def parse(name: str) -> Named | None:
         wrappings[:0] = [suffix] if suffix else []
     base, dot, last = stem.rpartition(".")
     layout = _LAYOUT_OF.get(dot + last)
-    if layout is None or not base or name.startswith("."):
+    if layout is None or name.startswith("."):
         return None
     globals_of = None
     if layout is Layout.PLAIN and (base == "globals" or base.endswith(".globals")):
