@@ -228,7 +228,7 @@ HARMLESS = {
     "string": b"SELECT '\\! id';\n",
     "two strings": b"SELECT 'a' '\\! id', E'\\\\', '\\';\n",
     "escape string": b"SELECT E'a\\'\\! id', e'\\\\\\! id';\n",
-    "doubled quote in an escape string": (b"SELECT E'" + b"x" * 300 + b"''b\\' \\! id';\n") * 40,
+    "doubled quote in an escape string": (b"SELECT E'" + b"x" * 270 + b"''b\\' \\! id';\n") * 40,
     "name that ends in e": b"SELECT type'\\', x;\n",
     "name": b'SELECT "\\! id";\n',
     "dollar quote": b"SELECT $$ \\! id $a$ $$, $a$ \\! $$ $a$;\n",
