@@ -16,6 +16,7 @@ from guardian.policy.bundle import load as load_bundle
 from guardian.policy.engines import open_engine
 from guardian.policy.wasm import WasmEngine
 from guardian.settings import EngineSettings
+from tests.formats_support import Dumps
 from tests.tools.build import TOOLS, BuildError, installed, opa_path, tool_path, version_of
 from tests.tools.kube import KubeApi
 from verifiers.sandbox import LackingError
@@ -122,3 +123,12 @@ def kube_namespace(kube_api: KubeApi) -> Iterator[str]:
     """Name of a fresh namespace with its `default` ServiceAccount; deleted afterwards with all that is in it."""
     with kube_api.namespace() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def dumps(postgres_server: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dumps]:
+    """One prepared database and its dump in every output format of pg_dump."""
+    made = Dumps(postgres_server, tmp_path_factory.mktemp("dumps"))
+    made.fill()
+    yield made
+    made.drop()
