@@ -26,8 +26,8 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from guardian.reports.table import demo_table
+from guardian.usecases.demo_outcomes import Outcome
 from tests.demo_cluster import planted
-from tests.demo_cluster.planted import Outcome
 from tests.tools.build import tool_path
 from tests.tools.kube import Answer, KubeApi
 
