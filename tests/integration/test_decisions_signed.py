@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import orjson
 import pytest
 import uuid6
@@ -95,6 +98,9 @@ def test_decisions_become_records_in_their_order_with_their_own_ids(settings: Se
     assert {record.subject for record in records} == {"request:CREATE:k8s.core.Pod/erp/odoo"}
     assert {record.predicate["run"]["trigger"] for record in records} == {"admission"}
     assert not verify_live(settings).problems
+    schema = json.loads((resources.files("guardian.schemas") / "record.schema.json").read_text())
+    for record in records:
+        jsonschema.validate(record.statement, schema)
     assert spool.backlog(folder(settings)).files == 0
 
 
