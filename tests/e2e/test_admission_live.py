@@ -111,9 +111,14 @@ def test_one_fixture_has_the_same_findings_on_scan_check_webhook_and_replay(
         assert denied.status == 403
         assert all(f"[{control}] " in denied.text for control in CONTROLS)
         assert kube_api.call("GET", f"{path}/odoo").status == 404
+        audited = kube_api.audited("patch", "deployments")[-1]["annotations"]
     with Ledger(settings, writable=False) as ledger:
         [decision] = [record for record in ledger.records() if record.kind == "admission-decision"]
     assert decision.predicate["resource"] == identity
+    by_guardian = {name.rpartition("/")[2]: text for name, text in audited.items() if "admission.guardian/" in name}
+    assert by_guardian["decision"] == decision.record_id
+    assert by_guardian["bundle"] == decision.predicate["policy"]["bundleDigest"]
+    assert by_guardian["violated"] == ",".join(CONTROLS)
     assert {finding["control"]: finding for finding in decision.predicate["findings"]} == by_scan
     assert "canary-5e1c" not in json.dumps(decision.predicate)
 

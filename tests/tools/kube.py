@@ -39,6 +39,20 @@ _READY_DEADLINE_S = 120.0
 _END_DEADLINE_S = 60.0
 _LOG_TAIL = 3000
 _ACCOUNT = "system:serviceaccount:"
+# Of workloads alone, and without their content: what admission webhooks wrote beside a request.
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch"],
+            "resources": [{"group": "", "resources": ["pods"]}, {"group": "apps", "resources": ["deployments"]}],
+        },
+        {"level": "None"},
+    ],
+}
 
 
 class KubeError(Exception):
@@ -59,6 +73,7 @@ class KubeApi:
         self.folder = Path(tempfile.mkdtemp(prefix="gk-"))
         try:
             self._tokens = write_identity(self.folder)
+            (self.folder / "audit-policy.json").write_text(json.dumps(_AUDIT), encoding="utf-8")
             self.ca_file = self.folder / "ca.pem"
             self.admin_token = self._tokens["admin"]
             self._port = _held_port()
@@ -145,6 +160,12 @@ class KubeApi:
         namespace["spec"]["finalizers"] = []
         self.call("PUT", f"{path}/finalize", namespace).expect(200)
 
+    def audited(self, verb: str, resource: str) -> list[dict[str, Any]]:
+        """Return the audit events of completed requests of `verb` on `resource`, such as `patch` and `pods`."""
+        lines = (self.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+        events = [json.loads(line) for line in lines]
+        return [event for event in events if (event["verb"], event["objectRef"]["resource"]) == (verb, resource)]
+
     def log(self, server: str = "kube-apiserver") -> str:
         """Return the end of what a server logged."""
         path = self.folder / f"{server}.log"
@@ -181,6 +202,8 @@ class KubeApi:
             "--endpoint-reconciler-type=none",  # there is no Service `kubernetes` to keep
             "--advertise-address=127.0.0.1",
             "--profiling=false",
+            "--audit-log-path=audit.jsonl",
+            "--audit-policy-file=audit-policy.json",
         ]
 
     def _wait_until_ready(self) -> None:
