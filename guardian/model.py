@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from verifiers.result import Assurance, DrillResult, Verdict
 
@@ -52,14 +52,27 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+class Readable(Protocol):
+    """A reference to a secret, read when it is needed and not before."""
+
+    def read(self) -> str:
+        """Return the value. Raises ConfigError if it cannot be had."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BackupJob:
-    """One configured backup of an asset. every_s: seconds between backups, None if not stated."""
+    """One configured backup of an asset.
+
+    every_s: seconds between backups, None if not stated. age: the age identities that open it, None if none are
+    configured.
+    """
 
     name: str
     format: str
     path: str
     every_s: int | None
+    age: Readable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,8 +212,15 @@ def admission_decision(run: Run, context: Context, decision: Mapping[str, Any], 
         "result": _result_of_decision(decision),
         "findings": decision["findings"],
     }
-    subject = {"name": f"request:{decision['uid']}", "digest": {"sha256": decision["caseDigest"]}}
+    subject = {"name": _request_name(case), "digest": {"sha256": decision["caseDigest"]}}
     return _statement("admission-decision", [subject], predicate, run, context, [review], record_id=str(decision["id"]))
+
+
+def _request_name(case: Mapping[str, Any]) -> str:
+    """Return the subject's name, for people: what was asked, and of which resource. Its uid is in the predicate."""
+    request, resource = case["request"], case["resource"]
+    named = resource["id"] if resource else "/".join(request[key] for key in ("kind", "namespace", "name"))
+    return f"request:{request['operation']}:{named}"
 
 
 def admission_gap(run: Run, context: Context, gap: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,8 @@ from guardian.policy.bundle import load as load_bundle
 from guardian.policy.engines import open_engine
 from guardian.policy.wasm import WasmEngine
 from guardian.settings import EngineSettings
-from tests.tools.build import TOOLS, installed, opa_path, tool_path, version_of
+from tests.formats_support import Dumps
+from tests.tools.build import TOOLS, BuildError, installed, opa_path, tool_path, version_of
 from tests.tools.kube import KubeApi
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
@@ -35,8 +36,13 @@ def pytest_report_header() -> str:
     """Name the real servers that this session uses, so that a log shows what its results are worth."""
     names = []
     for tool in TOOLS.values():
-        program = installed(tool.name)
-        names.append(f"{tool.name} {version_of(tool, program)}" if program else f"{tool.name} (to be built when used)")
+        try:
+            program = installed(tool.name)
+        except (BuildError, OSError, RuntimeError) as error:  # told again, and in full, to the test that needs it
+            names.append(f"{tool.name} (lacking: {error})")
+        else:
+            told = version_of(tool, program) if program else "(to be built when used)"
+            names.append(f"{tool.name} {told}")
     try:
         names.append(f"PostgreSQL {find_programs(18, exact=True, prefer_embedded=True).version}")
     except LackingError:
@@ -117,3 +123,12 @@ def kube_namespace(kube_api: KubeApi) -> Iterator[str]:
     """Name of a fresh namespace with its `default` ServiceAccount; deleted afterwards with all that is in it."""
     with kube_api.namespace() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def dumps(postgres_server: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dumps]:
+    """One prepared database and its dump in every output format of pg_dump."""
+    made = Dumps(postgres_server, tmp_path_factory.mktemp("dumps"))
+    made.fill()
+    yield made
+    made.drop()

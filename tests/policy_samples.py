@@ -56,7 +56,14 @@ def container(name: str = "odoo", **changes: Any) -> dict[str, Any]:
     }
 
 
+SPREAD: Final[Mapping[str, Any]] = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "DoNotSchedule",
+    "labelSelector": {"matchLabels": {"app": "odoo"}},
+}
 GOOD_POD: Final[Mapping[str, Any]] = {
+    "topologySpreadConstraints": [SPREAD],
     "securityContext": {"runAsNonRoot": True, "runAsUser": 101, "seccompProfile": {"type": "RuntimeDefault"}},
     "initContainers": [container("migrate")],
     "containers": [container(), container("sidecar")],
@@ -77,6 +84,7 @@ BAD_POD: Final[Mapping[str, Any]] = {
     ],
     "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
 }
+DATABASE_POD: Final[Mapping[str, Any]] = {**GOOD_POD, "containers": [container(ports=[{"containerPort": 5432}])]}
 LABELS: Final = {"app": "odoo"}
 
 
@@ -136,10 +144,11 @@ def _policies() -> list[Resource]:
 RBAC: Final = "k8s.rbac.authorization.k8s.io"
 SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
     "guardian.Service": [make.service(), make.service("shop", owner="", tier="low")],
-    "guardian.Asset": [make.asset(), make.asset("crm", rpoSeconds=None, backups=[])],
+    "guardian.Asset": [make.asset(), make.asset("crm", rpoSeconds=None, backups=[]), make.asset("slow")],
     "guardian.Drill": [
         make.drill(),
         make.drill("r2", ageSeconds=900000, verdict="fail", assurance="restored", failedChecks=["content.hashes"]),
+        make.drill("r4", of="slow", restoreSeconds=90000, estimatedRtoSeconds=91200),
         make.drill("r3", of="crm", verdict="error", restoreSeconds=None, estimatedRtoSeconds=None, erredChecks=["x"]),
     ],
     "backup.Backup": [make.backup(), make.backup("old", ageSeconds=900000), make.backup("half", complete=False)],
@@ -161,7 +170,7 @@ SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
     "k8s.core.Pod": [
         kubernetes("k8s.core.Pod", "odoo", spec=dict(GOOD_POD), metadata={"labels": LABELS}),
         kubernetes("k8s.core.Pod", "shop", spec=dict(BAD_POD)),
-        kubernetes("k8s.core.Pod", "db", spec=dict(GOOD_POD), metadata={"labels": {"app": "postgres"}}),
+        kubernetes("k8s.core.Pod", "db", spec=dict(DATABASE_POD), metadata={"labels": {"app": "postgres"}}),
     ],
     "k8s.core.ReplicationController": _runs("k8s.core.ReplicationController", "template", replicas=2),
     "k8s.apps.Deployment": _runs("k8s.apps.Deployment", "template", replicas=2, selector={"matchLabels": LABELS}),

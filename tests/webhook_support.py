@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import trustme
 
+from guardian.policy.bundle import load as load_bundle
 from guardian.usecases.init import init
 from tests.tools.build import opa_path
 
@@ -30,7 +31,7 @@ HOST = "127.0.0.1"
 
 
 def review(
-    *, namespace: str = "erp", name: str = "odoo", image: str = "example.org/odoo:19", dry_run: bool = False, **spec: Any
+    *, namespace: str = "erp", name: str = "odoo", image: str = "example.org/odoo:19", dry_run: bool = False
 ) -> dict[str, Any]:
     """An AdmissionReview of a pod, as an API server sends it."""
     labels = {"app.kubernetes.io/name": "odoo"}
@@ -51,7 +52,7 @@ def review(
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": {"containers": [{"name": "odoo", "image": image}], **spec},
+                "spec": {"containers": [{"name": "odoo", "image": image}]},
             },
             "oldObject": None,
         },
@@ -94,8 +95,13 @@ class Site:
         extra: str = "",
         policies: Mapping[str, str] | None = None,
         client: bool = False,
+        services: str = "[]",
+        kubeconfig: Path | str = "none.yaml",
     ) -> Site:
-        """Make it. webhook: further keys of `webhook:`, extra: further top-level keys, both YAML."""
+        """Make it. webhook: further keys of `webhook:`, extra: further top-level keys, services: all YAML.
+
+        policies: the users' own; only these are judged then, so that what ships may change.
+        """
         authority, port = trustme.CA(), free_port()
         folder.mkdir(exist_ok=True)
         site = cls(folder, port, authority, folder / "guardian.yaml")
@@ -114,9 +120,12 @@ class Site:
             extra += "\npolicies: {folder: policies}"
             (folder / "bin").mkdir()
             (folder / "bin" / "opa").symlink_to(opa_path())
+            shipped = load_bundle().catalogue.controls.values()
+            silent = [control.id for control in shipped if "admission" in control.stages]
+            extra += "\ncontrols: {" + ", ".join(f'{name}: {{mode: "off"}}' for name in silent) + "}"
         site.config.write_text(
-            "environment: staging\nservices: []\n"
-            "collectors: [{name: prod-eu, type: kubernetes, kubeconfig: none.yaml}]\n"
+            f"environment: staging\nservices: {services}\n"
+            f"collectors: [{{name: prod-eu, type: kubernetes, kubeconfig: {kubeconfig}}}]\n"
             "storage: {database: .guardian/guardian.db, objects: .guardian/objects}\n"
             'keys: {record: "file:keys/record.pem", log: "file:keys/log.pem", redaction: "file:keys/redaction.key"}\n'
             f'webhook: {{listen: "{HOST}:{port}", certificate: tls/tls.crt, key: "file:tls/tls.key"{webhook}}}\n'
@@ -129,6 +138,11 @@ class Site:
     def spool(self) -> Path:
         """Where decisions wait."""
         return self.folder / ".guardian" / "spool"
+
+    @property
+    def path(self) -> str:
+        """PATH with the opa of the tests, which compiles the users' policies."""
+        return f"{self.folder / 'bin'}:{os.environ['PATH']}"
 
     def certify(self, *names: str) -> trustme.LeafCert:
         """Put a new certificate in place, as Kubernetes does: a new folder, then one symbolic link swapped."""
@@ -149,12 +163,16 @@ class Site:
             [sys.executable, "-m", "guardian", "--verbose", "webhook", "--config", str(self.config)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", **(env or {})},
+            env={**os.environ, "PATH": self.path, **(env or {})},
             preexec_fn=before,  # noqa: PLW1509 -- sets a limit; this process has no other threads that matter
         )
         running = Running(self, process)
         self.processes.append(process)
-        running.await_log("guardian webhook answers")
+        try:
+            running.await_log("guardian webhook answers")
+        except AssertionError:
+            running.kill()
+            raise
         return running
 
     @contextmanager
@@ -295,7 +313,9 @@ def await_that(fact: Callable[[], bool], *, timeout_s: float = 60) -> None:
 # A control of the users' own: tells by the image what a pod comes to, and takes its time for one that asks for it.
 POLICIES = {
     "params.yaml": "".join(
-        f"{control}:\n  mode: {{production: {mode}, staging: {mode}, development: {mode}, other: {mode}}}\n  params: {{}}\n"
+        f"{control}:\n"
+        f"  mode: {{production: {mode}, staging: {mode}, development: {mode}, other: {mode}}}\n"
+        "  params: {}\n"
         for control, mode in (("probe.image", "deny"), ("probe.tag", "warn"))
     ),
     "probe/image.rego": """\

@@ -1,4 +1,4 @@
-"""Workloads for tests of policies: right by default, in every kind that makes pods, and as the API server keeps them."""
+"""Workloads for tests of policies: right by default, in every kind that makes pods, as the API server keeps them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,22 @@ def defaulted(pod: Mapping[str, Any]) -> dict[str, Any]:
     for group in ("initContainers", "containers"):
         for entry in spec.get(group) or ():
             _default_container(live, entry)
+    _default_pod_requests(spec)
     return live
+
+
+def _default_pod_requests(spec: Mapping[str, Any]) -> None:
+    """Fill in the requests of a pod with limits of its own. Their amount, in truth a sum, does not matter here."""
+    own = spec.get("resources") or {}
+    if not own.get("limits"):
+        return
+    entries = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    asked = [entry["resources"].get("requests") or {} for entry in entries]
+    own["requests"] = {
+        **{key: value for key, value in own["limits"].items() if key in {"cpu", "memory"}},
+        **{key: value for requests in asked for key, value in requests.items() if key in {"cpu", "memory"}},
+        **(own.get("requests") or {}),
+    }
 
 
 def _default_container(pod: Mapping[str, Any], entry: dict[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """One signed document a backup: what was true in the database and the filestore when it was taken.
 
 Invariant: `to_json` gives canonical bytes (orjson, sorted keys), and `from_json` accepts nothing but them: a duplicate
-key, an unknown field or another spelling of the same value is refused. Reads the dump file to hash it, nothing else.
+key, an unknown field or another spelling of the same value is refused. Reads the dump to hash it, nothing else.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,13 @@ from verifiers.errors import VerifierError
 from verifiers.filestore import FilestoreError, FilestoreManifest
 from verifiers.postgres.manifest_shape import Fields, ManifestError, PostgresManifest
 from verifiers.result import Assurance, Check, Verdict
+from verifiers.sources.base import SourceError
+from verifiers.sources.copying import digest_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from verifiers.sources import BackupItem
+    from verifiers.sources.base import BackupItem
 
 __all__ = ["SCHEMA", "Manifest", "ManifestError", "digest_check"]
 
@@ -51,17 +52,14 @@ class Manifest:
         postgres: PostgresManifest,
         filestore: FilestoreManifest | None,
     ) -> Manifest:
-        """Join the parts; hashes the backup's dump file. taken_at: aware. Raises VerifierError if it cannot be read."""
+        """Join the parts; hashes the backup's dump. taken_at: aware. Raises VerifierError if that cannot be read."""
         text = taken_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if item is None:
             return cls(asset, None, text, None, None, postgres, filestore)
-        dump = item.path / "db.dump" if item.path.is_dir() else item.path
         try:
-            with dump.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-                size = stream.tell()
-        except OSError as error:
-            raise VerifierError(f"cannot read the dump of backup {item.id!r}: {error.strerror or error}") from error
+            sha256, size = digest_of(item)
+        except SourceError as error:
+            raise VerifierError(f"cannot read the dump of backup {item.id!r}: {error}") from error
         return cls(asset, item.id, text, sha256, size, postgres, filestore)
 
     def backup_json(self) -> dict[str, Any] | None:

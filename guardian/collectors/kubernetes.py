@@ -63,6 +63,33 @@ class Kubernetes:
             for kind in left:
                 yield Unreadable(kind, error.reason, error.detail)
 
+    def examine(self) -> tuple[str, Sequence[Unreadable]]:
+        """Return what the server says it is, and every kind that cannot be listed, asking for one object of each.
+
+        The version is empty if there was no answer at all, and says so if the server keeps it to itself.
+        """
+        from guardian.collectors.kubernetes_session import Session  # noqa: PLC0415 -- takes a second and 50 MB
+
+        unreadable = []
+        try:
+            with Session(self._settings) as session:
+                try:
+                    version = session.version()
+                except ListError as error:
+                    if error.whole:
+                        raise
+                    version = "of a version it does not tell"
+                for kind in self.kinds:
+                    try:
+                        list(session.objects(kind, only_first=True))
+                    except ListError as error:
+                        if error.whole:
+                            raise
+                        unreadable.append(Unreadable(kind, error.reason, error.detail))
+        except ListError as error:
+            return "", [Unreadable(kind, error.reason, error.detail) for kind in self.kinds]
+        return version, unreadable
+
     def _kind(self, session: Session, kind: str) -> Iterator[Observed | Unreadable]:
         """Yield the objects of one kind. Raises ListError only where it holds for every other kind too."""
         try:

@@ -142,7 +142,7 @@ def _why(error: Exception) -> str:
 
 
 def _certificate(said: str, doing: str) -> ListError:
-    reason = re.search(r"certificate verify failed: [^(\]]+|CERTIFICATE_VERIFY_FAILED|\w*alert[\w ]+", said)
-    detail = f"{doing}: TLS failed: {reason[0].strip() if reason else ' '.join(said.split())[:200]}"
+    reason = re.search(r"certificate verify failed: [^(\]]+", said) or re.search(r"\] ([^(]+)", said)
+    detail = f"{doing}: TLS failed: {reason[0].strip('] ') if reason else ' '.join(said.split())[:200]}"
     way_out = "check certificate-authority, the server's name and the client certificate in the kubeconfig"
     return ListError("certificate", f"{detail}; {way_out}", whole=True)

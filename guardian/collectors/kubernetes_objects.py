@@ -100,7 +100,7 @@ def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "d
     return Observed(
         kind,
         "/".join(part for part in (cluster, group, word, namespace, name) if part is not None),
-        _secret_metadata(obj, metadata) if kind == SECRET else {key: obj[key] for key in obj if key != "kind"},
+        _secret_metadata(obj, metadata) if kind == SECRET else _attributes(obj, metadata),
         scope=scope,
         sensitive=tuple(_looks(kind, obj)),
         keep=_open_paths(kind, odd_image=_has_odd_image(kind, obj)),
@@ -188,6 +188,12 @@ def _part(what: str, text: str) -> str:
     return text
 
 
+def _attributes(obj: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object without its kind, and without managedFields, often half of it, before all is copied."""
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    return {key: kept if key == "metadata" else obj[key] for key in obj if key != "kind"}
+
+
 def _secret_metadata(obj: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be known of a Secret. A copy of it in an annotation goes too, not even its fingerprint stays."""
     annotations = metadata.get("annotations")
@@ -205,11 +211,14 @@ def _has_odd_image(kind: str, obj: Mapping[str, Any]) -> bool:
         here = here.get(step) if isinstance(here, dict) else None
     if not isinstance(here, dict):
         return False
+    lists = [here.get(containers) or [] for containers in _CONTAINERS]
+    if not all(isinstance(containers, list) for containers in lists):
+        return True
     return any(
         not (isinstance(item, dict) and isinstance(image := item.get("image", ""), str))
         or (image != "" and _IMAGE.fullmatch(image) is None)
-        for containers in _CONTAINERS
-        for item in here.get(containers) or ()
+        for containers in lists
+        for item in containers
     )
 
 

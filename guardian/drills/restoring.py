@@ -1,12 +1,17 @@
-"""From an archive to a running database in the sandbox: what it needs is made first, then pg_restore runs.
+"""From a dump to a running database in the sandbox: what it needs is made first, then pg_restore or psql runs.
 
-Invariant: nothing of the archive runs outside the sandbox, and nothing it says is passed on but classified messages.
-The server is asked over its socket; the archive is read by pg_restore inside.
+Invariant: nothing of the dump runs outside the sandbox, and nothing it says is passed on but classified messages.
+The server is asked over its socket; the dump is read by pg_restore, or by psql where it is a plain one, inside.
+
+Roles and tablespaces come from the globals where there are any, and then from nowhere else: what they lack would be
+lacking in an emergency too. psql does not stop at an error: like pg_restore, it shall say all there is.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,22 +19,28 @@ import psycopg
 from psycopg import sql
 
 from guardian.drills.lacking_locale import LackingLocale
-from verifiers.postgres.restore import Kind, classify, messages_check
+from verifiers.layout import Layout
+from verifiers.postgres.restore import Kind, Message, classify, messages_check
 from verifiers.postgres.session import connect, describe
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox.features import Wanted, features, lacks
 from verifiers.sandbox.options import SUPERUSER
+from verifiers.sandbox.server import owned_by_sandbox
+from verifiers.sources.copying import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from verifiers.postgres.archive import Archive, Needs
+    from verifiers.postgres.cluster import Globals
+    from verifiers.postgres.dumps import Dump
     from verifiers.result import Check
-    from verifiers.sandbox.server import SandboxServer
+    from verifiers.sandbox.server import Completed, SandboxServer
 
 _TAKEN = {"postgres", "template0", "template1"}
 _RESTORED_AS = "restored"
+_LINES = 200_000  # of messages that are looked at
 _INSTEAD = " instead of "
 _WITH_GENERATED = """
     SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname)
@@ -42,7 +53,7 @@ _WITH_GENERATED = """
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A database after pg_restore. check: `restore.messages`. whole: pg_restore came to its end.
+    """A database after the restore. check: `restore.messages`. whole: pg_restore or psql came to its end.
 
     lacking_locale: what the lack of the source's locale can explain, None if the sandbox has it.
     """
@@ -60,12 +71,13 @@ def minimum_major(archive: Archive) -> int:
     return max(majors)
 
 
-def lacking(server: SandboxServer, archive: Archive) -> list[str]:
-    """Return what the archive needs and the server lacks; tablespaces and roles are not among it, they are made."""
-    needs = archive.needs
+def lacking(server: SandboxServer, dump: Dump) -> list[str]:
+    """Return what the dump needs and the server lacks; tablespaces and roles are not among it, they are made."""
+    needs = dump.archive.needs
     wanted = Wanted(
-        major=minimum_major(archive) or None,
-        compression=archive.header.compression,
+        major=minimum_major(dump.archive) or None,
+        compression=dump.archive.header.compression,
+        restrict=dump.restricted,
         extensions=needs.extensions,
         languages=needs.languages,
         access_methods=needs.access_methods,
@@ -75,42 +87,95 @@ def lacking(server: SandboxServer, archive: Archive) -> list[str]:
 
 
 def restore(
-    server: SandboxServer, dump: Path, archive: Archive, *, roles_of_manifest: Collection[str] | None, deadline_s: float
+    server: SandboxServer,
+    dump: Dump,
+    cluster: Globals | None,
+    *,
+    roles_of_manifest: Collection[str] | None,
+    deadline_s: float,
 ) -> Restored:
-    """Restore an archive into a new database of the server, and classify every message of pg_restore.
+    """Restore a dump into a new database of the server, and classify every message of the program that does it.
 
-    roles_of_manifest: names known from the source, made beside those that the archive names. Raises SandboxError when
-    the database cannot be made, LimitError past deadline_s.
+    cluster: the globals that came with it. roles_of_manifest: names known from the source, made beside those that the
+    dump names where there are no globals. Raises SandboxError when the database cannot be made, LimitError past
+    deadline_s.
     """
-    roles = set(archive.needs.roles) | set(roles_of_manifest or ())
+    ends = time.monotonic() + deadline_s
+    archive = dump.archive
     name = archive.header.database or _RESTORED_AS
     name = _RESTORED_AS if name in _TAKEN else name
+    made = _surroundings(archive, cluster, roles_of_manifest)
+    messages: list[Message] = []
     try:
         with connect(server.conninfo()) as connection:
-            _make_roles(connection, roles)
-            _make_tablespaces(connection, server, archive.needs.tablespaces)
+            _make_roles(connection, made.roles)
+            _make_tablespaces(connection, server, made.tablespaces)
+            if cluster is not None:
+                script = _script(dump.path.parent / "globals.restore.sql", cluster)
+                owned_by_sandbox(script, server.provider)
+                messages += _messages(server.run(_psql(server, script, "postgres"), deadline_s=deadline_s))
             locale = _make_database(connection, name, archive.needs)
     except psycopg.Error as error:
         raise SandboxError(f"the sandbox server could not be made ready for the restore: {describe(error)}") from error
-    jobs = min(4, len(os.sched_getaffinity(0)))
-    argv = ["pg_restore", "--no-password", "--jobs", str(jobs), "--dbname", _connection_name(name), server.inside(dump)]
-    completed = server.run(argv, deadline_s=deadline_s)
-    with completed.stderr.open(encoding="utf-8", errors="replace") as lines:
-        messages = classify(line.rstrip("\n") for line in lines)
+    # A tar is read by one process only, a plain dump by psql.
+    jobs = min(4, len(os.sched_getaffinity(0))) if archive.layout in {Layout.CUSTOM, Layout.DIRECTORY} else 1
+    owned_by_sandbox(dump.path, server.provider)
+    if archive.layout is Layout.PLAIN:
+        argv = _psql(server, dump.path, name)
+    else:
+        argv = ["pg_restore", "--no-password", "--jobs", str(jobs), "--dbname", _connection_name(name)]
+        argv.append(server.inside(dump.path))
+    completed = server.run(argv, deadline_s=max(1.0, ends - time.monotonic()))
+    messages += _messages(completed)
     check = messages_check(completed.returncode, messages)
-    made = {
-        "rolesMade": len(roles),
-        "rolesFrom": "archive" if roles_of_manifest is None else "manifest and archive",
-        "locale": locale,
-        "jobs": jobs,
-    }
-    observed = {**check.observed, **made} if isinstance(check.observed, dict) else {"messages": check.observed, **made}
+    told = {**made.told, "locale": locale, "jobs": jobs}
+    observed = {**check.observed, **told} if isinstance(check.observed, dict) else {"messages": check.observed, **told}
     whole = not any(message.kind is Kind.FATAL for message in messages)
     lacking_locale = None
     if archive.needs.locale and _INSTEAD in locale:
         generated = _generated(server.conninfo(name)) if whole else []
         lacking_locale = LackingLocale.of(archive.needs.locale, messages, generated)
     return Restored(name, replace(check, observed=observed), whole, lacking_locale)
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What is made before the database. told: for the record."""
+
+    roles: Collection[str]
+    tablespaces: Collection[str]
+    told: Mapping[str, object]
+
+
+def _surroundings(
+    archive: Archive, cluster: Globals | None, roles_of_manifest: Collection[str] | None
+) -> _Surroundings:
+    if cluster is not None:
+        told = {"rolesMade": len(cluster.roles), "rolesFrom": "globals", "globals": dict(cluster.counts)}
+        return _Surroundings((), cluster.tablespaces, told)
+    roles = set(archive.needs.roles) | set(roles_of_manifest or ())
+    source = "archive" if roles_of_manifest is None else "manifest and archive"
+    return _Surroundings(roles, archive.needs.tablespaces, {"rolesMade": len(roles), "rolesFrom": source})
+
+
+def _script(path: Path, cluster: Globals) -> Path:
+    with new_file(path) as stream:
+        stream.write("".join(f"{statement}\n" for statement in cluster.statements).encode())
+    return path
+
+
+def _psql(server: SandboxServer, script: Path, database: str) -> list[str]:
+    argv = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=0", "--output=/dev/null"]
+    return [*argv, "--dbname", _connection_name(database), "--file", server.inside(script)]
+
+
+def _messages(completed: Completed) -> list[Message]:
+    """Return what a program said. Of endless output the beginning is classified, and that there is more."""
+    with completed.stderr.open(encoding="utf-8", errors="replace") as lines:
+        messages = classify(line.rstrip("\n") for line in itertools.islice(lines, _LINES))
+        if next(lines, None) is not None:
+            messages.append(Message(None, Kind.UNKNOWN, None, f"more than {_LINES} lines of output"))
+    return messages
 
 
 def _generated(conninfo: str) -> list[str]:

@@ -22,18 +22,18 @@ from guardian.drills.catalogue import why_none
 from guardian.drills.checklist import Checklist, StopDrill
 from guardian.drills.examination import Examination, Progress
 from guardian.drills.machine import machine
+from guardian.drills.obtaining import Allowance, Obtained, obtain, unwrap_encryption
 from guardian.drills.restoring import Restored, facts, lacking, minimum_major, restore
 from guardian.model import Assurance, Drill, rfc3339
 from verifiers.errors import VerifierError
 from verifiers.manifest import Manifest, digest_check
-from verifiers.postgres.archive import Archive, read_archive, verify_complete
 from verifiers.postgres.checks import freshness
 from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Verdict
 from verifiers.sandbox.isolation import Provider, prove, provider
 from verifiers.sandbox.programs import find_programs
-from verifiers.sandbox.server import SandboxServer, owned_by_sandbox
+from verifiers.sandbox.server import SandboxServer
 from verifiers.sandbox.workspace import Watch, Workspace, refuse_overlap
-from verifiers.sources import Fetched, SourceError, open_source
+from verifiers.sources import SourceError, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from guardian.model import Asset, BackupJob, Service
     from guardian.settings import SandboxSettings
+    from verifiers.postgres.archive import Archive
+    from verifiers.postgres.dumps import Dump
     from verifiers.sources import BackupItem
 
 
@@ -136,7 +138,8 @@ class _Run:
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
-            fetched, archive = self._fetch(item, workspace.folder)
+            obtained = self._fetch(item, workspace.folder)
+            archive = obtained.dump.archive
             self._isolation(isolation, workspace.folder)
             with self._phase("start"):
                 server = self._server(workspace.folder, archive, isolation)
@@ -150,9 +153,9 @@ class _Run:
                 stack.callback(self._undo, "the server could not be stopped", server.stop)
                 watch.start()
                 server.__enter__()
-            self._started(server, archive)
-            restored = self._restore(server, fetched, archive)
-            self._examine(server.conninfo(restored.database), fetched, archive)
+            self._started(server, obtained.dump)
+            restored = self._restore(server, obtained)
+            self._examine(server.conninfo(restored.database), obtained.filestore, archive)
 
     # -- phases
 
@@ -182,7 +185,7 @@ class _Run:
             self.measurements["rpoSeconds"] = int((self.started_on - taken_at).total_seconds())
         return self.backup
 
-    def _fetch(self, item: BackupItem, folder: Path) -> tuple[Fetched, Archive]:
+    def _fetch(self, item: BackupItem, folder: Path) -> Obtained:
         """Copy the backup, and read it to its end before anything is restored from it."""
         self._room(folder, item.size_bytes)
         into = folder / "backup"
@@ -198,19 +201,15 @@ class _Run:
                 self._incomplete(item.reason or str(error))
         self.sha256 = fetched.sha256
         self.measurements["backupBytes"] = fetched.bytes
+        self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
+        may = Allowance(folder, self.settings.disk_quota, self._tell)
+        if item.form.encrypted or (item.globals is not None and item.globals[1].encrypted):
+            with self._phase("decrypt"):
+                fetched = unwrap_encryption(item, fetched, self.job, self.checklist, may)
         with self._phase("verify archive"):
-            self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
-            size = fetched.dump.stat().st_size
-            [complete] = self.checklist.run(
-                ["archive.complete"],
-                lambda: verify_complete(fetched.dump, lambda done: self._tell("verify archive", done, size)),
-            )
-            if complete.verdict is not Verdict.PASS:
-                raise StopDrill("archive.complete did not pass")
-            archive = read_archive(fetched.dump)
-        unpacked = complete.observed.get("dataBytes") if isinstance(complete.observed, dict) else None
-        self._room(folder, _GROWTH * (unpacked or 4 * size))
-        return fetched, archive
+            obtained = obtain(item, fetched, self.checklist, may)
+        self._room(folder, _GROWTH * (obtained.dump.data_bytes or 4 * item.size_bytes))
+        return obtained
 
     def _incomplete(self, reason: str) -> NoReturn:
         message = f"The backup is not complete: {reason}. Take a new one, and look into why this one broke off."
@@ -243,38 +242,41 @@ class _Run:
         programs = find_programs(minimum_major(archive))
         return SandboxServer(folder, programs, isolation)
 
-    def _started(self, server: SandboxServer, archive: Archive) -> None:
-        missing = lacking(server, archive)
+    def _started(self, server: SandboxServer, dump: Dump) -> None:
+        missing = lacking(server, dump)
         if missing:
             raise StopDrill(f"sandbox server lacks {', '.join(missing)}; install a PostgreSQL that has it")
-        self.sandbox |= facts(server, archive)
+        self.sandbox |= facts(server, dump.archive)
         version = server.programs.version
         message = f"PostgreSQL {version} started in the sandbox and answers."
         self.checklist.put(Check("server.started", None, Verdict.PASS, "answers", version, message))
 
-    def _restore(self, server: SandboxServer, fetched: Fetched, archive: Archive) -> Restored:
-        owned_by_sandbox(fetched.dump, server.provider)
+    def _restore(self, server: SandboxServer, obtained: Obtained) -> Restored:
         with self._phase("restore"):
             roles = self.manifest.postgres.roles if self.manifest else None
             restored = restore(
-                server, fetched.dump, archive, roles_of_manifest=roles, deadline_s=max(1.0, self._left_s())
+                server,
+                obtained.dump,
+                obtained.cluster,
+                roles_of_manifest=roles,
+                deadline_s=max(1.0, self._left_s()),
             )
         if restored.lacking_locale is not None:
             self.checklist.judge = restored.lacking_locale.judge
         self.checklist.put(replace(restored.check, duration_s=self.phases["restore"]))
         if not restored.whole:
-            raise StopDrill("pg_restore did not come to its end")
+            raise StopDrill("the restore did not come to its end")
         self.restored = True
         return restored
 
-    def _examine(self, conninfo: str, fetched: Fetched, archive: Archive) -> None:
+    def _examine(self, conninfo: str, filestore: Path | None, archive: Archive) -> None:
         examination = Examination(
             self.checklist, self.asset, self.manifest, self.key, self.measurements, self._tell, self._left_s
         )
         with self._phase("compare"):
             examination.content(conninfo)
             examination.database(conninfo, archive)
-            examination.files(conninfo, fetched.filestore)
+            examination.files(conninfo, filestore)
         with self._phase("application checks"):
             examination.application(conninfo)
 

@@ -32,6 +32,8 @@ from guardian.policy.metadata import SCOPES, Catalogue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guardian.policy.bundle import Bundle
+
 POLICIES: Final = Path(__file__).resolve().parents[2] / "policies"
 _DEADLINE_S: Final = 120.0
 
@@ -60,27 +62,25 @@ def read_params(name: str, content: bytes) -> dict[str, Any]:
     return stated
 
 
-def compile_sources(sources: Sources, opa: Path) -> dict[str, bytes]:
+def compile_sources(sources: Sources, opa: Path, *, known: Bundle | None = None) -> dict[str, bytes]:
     """Return the compiled files by name: module, manifest, and the dispatcher that was generated.
 
+    known: a bundle that was compiled before; what was read off its sources is not read again where they are the same.
     Raises BuildError, and what `bundle.parse` raises for wrong metadata or defaults.
     """
     defaults = read_params(bundle.PARAMS_NAME, sources.params)
     with tempfile.TemporaryDirectory(prefix="guardian-policy-") as scratch:
         folder = Path(scratch) / "policies"
         lay_out(folder, sources.modules)
-        syntax = {
-            name: orjson.loads(run_opa(opa, ["parse", name, "--format", "json"], folder)) for name in sources.modules
-        }
-        entries = _controls(syntax)
+        entries = _entries(sources, opa, folder, known)
+        allowed = Path(scratch) / "capabilities.json"
+        allowed.write_bytes(_deterministic(run_opa(opa, ["capabilities", "--current"], folder)))
+        run_opa(opa, ["check", "--strict", "--capabilities", str(allowed), "."], folder)
         try:
             dispatch = bundle.dispatcher(Catalogue.from_entries(entries, defaults))
         except (AttributeError, KeyError, TypeError) as error:
             raise BuildError(f"the metadata of a control, or its defaults, are malformed: {error!r}") from error
         (folder / DISPATCH_NAME).write_bytes(dispatch)
-        allowed = Path(scratch) / "capabilities.json"
-        allowed.write_bytes(_deterministic(run_opa(opa, ["capabilities", "--current"], folder)))
-        run_opa(opa, ["check", "--strict", "--capabilities", str(allowed), "."], folder)
         wasm = build_wasm(opa, folder, [f"guardian/dispatch/{scope}" for scope in SCOPES])
     manifest = bundle.manifest_bytes(
         {
@@ -95,6 +95,25 @@ def compile_sources(sources: Sources, opa: Path) -> dict[str, bytes]:
     )
     bundle.parse(manifest, wasm)
     return {bundle.WASM_NAME: wasm, bundle.MANIFEST_NAME: manifest, DISPATCH_NAME: dispatch}
+
+
+def _entries(sources: Sources, opa: Path, folder: Path, known: Bundle | None) -> list[Mapping[str, Any]]:
+    """Return the manifest entries of all controls; `opa parse` is asked about modules that `known` does not have."""
+    seen: set[str] = set()
+    entries: list[Mapping[str, Any]] = []
+    if known is not None and known.sources.digest == known.source_digest:
+        seen = {name for name, text in known.sources.modules.items() if sources.modules.get(name) == text}
+        entries = [entry for entry in known.entries if "/".join(entry["package"][1:]) + ".rego" in seen]
+    syntax = {name: _syntax(name, opa, folder) for name in sources.modules if name not in seen}
+    return sorted([*entries, *_controls(syntax)], key=lambda entry: "/".join(entry["package"]))
+
+
+def _syntax(name: str, opa: Path, folder: Path) -> Any:  # noqa: ANN401 -- a syntax tree as opa writes it
+    try:
+        return orjson.loads(run_opa(opa, ["parse", name, "--format", "json"], folder))
+    except BuildError:
+        run_opa(opa, ["check", name], folder)  # says the same, for people
+        raise
 
 
 def lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -147,7 +166,7 @@ def find_opa(command: Path | None) -> Path:
         raise BuildError(
             f"there is no opa program {f'at {command}' if command else 'on PATH'}: install Open Policy Agent 1.20 or "
             "newer (https://www.openpolicyagent.org/docs#1-download-opa; Guardian's image has it), and put it on PATH "
-            "or name it in guardian.yaml as engine.command"
+            "as `opa` (an engine of type opa may name it as engine.command)"
         )
     return Path(found).absolute()
 

@@ -21,7 +21,7 @@ from guardian.errors import GuardianError
 from guardian.policy.metadata import Catalogue, package_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
 SCHEMA: Final = "guardian/bundle/v1"
@@ -60,7 +60,7 @@ NO_SOURCES: Final = Sources({}, b"")
 class Bundle:
     """Compiled controls. digest: SHA-256 of the manifest, hex; the manifest holds that of the module.
 
-    sources: what they were compiled from; only an OPA server needs them.
+    sources: what they were compiled from; entries: what was read off the controls among them, as the manifest has it.
     """
 
     wasm: bytes
@@ -70,6 +70,7 @@ class Bundle:
     opa_version: str
     source_digest: str
     sources: Sources = field(default=NO_SOURCES, repr=False)
+    entries: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     def opa_bundle(self) -> bytes:
         """Return the controls as a bundle for an OPA server, the same bytes each time.
@@ -160,6 +161,7 @@ def parse(manifest_file: bytes, wasm: bytes, sources: Sources = NO_SOURCES) -> B
             opa_version=manifest["opaVersion"],
             source_digest=manifest["sourceDigest"],
             sources=sources,
+            entries=manifest["controls"],
         )
     except KeyError as error:
         raise BundleError(f"the manifest of the compiled policies lacks {error}; compile them again") from error

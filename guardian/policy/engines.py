@@ -1,5 +1,6 @@
 """The one place where an engine is chosen: the one that guardian.yaml names, or none.
 
+An engine's libraries take a second to load, so only the chosen one's are.
 Invariant: no engine ever stands in for another; one that cannot be opened is an error that says what to do.
 """
 
@@ -8,9 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guardian.policy.build import find_opa
-from guardian.policy.opa import Address, OpaEngine, Remote
-from guardian.policy.opa_child import Child
-from guardian.policy.wasm import WasmEngine
 
 if TYPE_CHECKING:
     from guardian.policy.bundle import Bundle
@@ -24,7 +22,12 @@ def open_engine(settings: EngineSettings, bundle: Bundle, *, deadline_s: float =
     deadline_s: seconds for one evaluation. Raises GuardianError if that engine cannot be had.
     """
     if settings.type == "wasm":
+        from guardian.policy.wasm import WasmEngine  # noqa: PLC0415 -- see above
+
         return WasmEngine(bundle, deadline_s=deadline_s)
+    from guardian.policy.opa import Address, OpaEngine, Remote  # noqa: PLC0415 -- see above
+    from guardian.policy.opa_child import Child  # noqa: PLC0415 -- see above
+
     if settings.url is not None:
         token = settings.token.read() if settings.token else None
         return OpaEngine(bundle, Remote(Address.of(settings.url, token=token, ca=settings.ca)), deadline_s=deadline_s)

@@ -184,13 +184,12 @@ def _cause(error: BaseException) -> str:
     """Return the innermost reason, without addresses in memory or the request."""
     reason: Any = error
     for _ in range(8):
-        inner = getattr(reason, "reason", None) or next(
-            (part for part in reversed(getattr(reason, "args", ())) if isinstance(part, Exception)), None
-        )
-        if not isinstance(inner, Exception):
+        found = [getattr(reason, "reason", None), *reversed(getattr(reason, "args", ())), reason.__cause__]
+        inner = next((part for part in found if isinstance(part, Exception)), None)
+        if inner is None:
             break
         reason = inner
-    text = getattr(reason, "strerror", None) or getattr(reason, "verify_message", None) or type(reason).__name__
+    text = getattr(reason, "verify_message", None) or getattr(reason, "strerror", None) or type(reason).__name__
     return _told(str(text))
 
 

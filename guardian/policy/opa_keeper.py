@@ -45,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
             cwd=folder,
             env={"HOME": str(folder), "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             preexec_fn=bind,  # noqa: PLW1509 -- this process has one thread
         )
         try:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _keep(opa: subprocess.Popen[bytes]) -> bytes:
     """Wait for the end of standard input, or of opa. Returns the end of what opa wrote."""
-    complaints = opa.stderr.fileno() if opa.stderr else -1
+    complaints = opa.stdout.fileno() if opa.stdout else -1
     log = b""
     while True:
         ready, _, _ = select.select([0, complaints], [], [])

@@ -48,7 +48,7 @@ def load(settings: Settings) -> Bundle:
     if known is not None:
         return known
     try:
-        compiled = build.compile_sources(sources, opa)
+        compiled = build.compile_sources(sources, opa, known=shipped)
     except GuardianError as error:
         raise ConfigError(f"the policies in {settings.policies} cannot be used: {error}") from error
     compiled_cache.keep(sources, version, compiled)

@@ -5,10 +5,13 @@ Source: Kubernetes 1.36, plugin/pkg/auth/authorizer/rbac/bootstrappolicy/testdat
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NAMES: Final = ("system:kube-scheduler", "system:kube-controller-manager", "system:apiserver")
-_NODES: Final = "system:node:"
+NODES: Final = "system:node:"
 _ACCOUNTS: Final = "system:serviceaccount:kube-system:"
 _CONTROLLERS: Final = frozenset(
     {
@@ -56,6 +59,11 @@ _CONTROLLERS: Final = frozenset(
 
 def is_controller(username: str) -> bool:
     """Tell whether `username` is a controller of Kubernetes itself, its scheduler, its API server or a node."""
-    if username in _NAMES or username.startswith(_NODES):
+    if username in _NAMES or username.startswith(NODES):
         return True
     return username.startswith(_ACCOUNTS) and username.removeprefix(_ACCOUNTS) in _CONTROLLERS
+
+
+def usernames() -> Sequence[str]:
+    """Return every name that `is_controller` holds for, in order, but those of nodes, which begin with NODES."""
+    return (*_NAMES, *(f"{_ACCOUNTS}{name}" for name in sorted(_CONTROLLERS)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from guardian.collectors.kubernetes import Kubernetes
-from guardian.collectors.kubernetes_objects import observe
+from guardian.collectors.kubernetes_objects import kind_of, observe
 from guardian.errors import ConfigError, UsageError
 from guardian.kubernetes_kinds import PREFIX
 from guardian.model import Mode, Tier
@@ -46,6 +46,7 @@ STAGE: Final = "admission"
 STRICTEST_ENVIRONMENT: Final = "production"
 DEFAULT_COLLECTOR: Final = "cluster"
 _REMEMBER: Final = 4096
+_MOST_VALUES: Final = 50_000  # more than any workload holds; policies on more would only run into their deadline
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _COLLECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -117,7 +118,7 @@ class _Work:
             self.problems.append(found)
             return
         try:
-            resource = self._resource(found)
+            resource = self._resource(found, judge)
         except ValueError as error:
             message = f"not a Kubernetes object: {error}; correct it, or name manifests only"
             self.problems.append(Problem(found.file, found.node.line, message))
@@ -138,7 +139,11 @@ class _Work:
         ]
         self.subjects.append(Subject(resource.id, resource.kind, resource.service, resource.tier, place, located))
 
-    def _resource(self, found: Manifest) -> Resource:
+    def _resource(self, found: Manifest, judge: Judge) -> Resource:
+        if found.node.nodes > _MOST_VALUES:
+            kind = kind_of(str(found.value.get("apiVersion")), str(found.value.get("kind")))
+            if judge.controls(kind, None, STAGE):
+                raise ValueError(f"it holds more than {_MOST_VALUES:,} values, as nothing does that is judged")
         observed = observe(found.value, cluster=self.collector.name, default_namespace=self.namespace)
         return normalise(observed, self.collector, self.estate)
 

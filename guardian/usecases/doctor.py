@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evidence.errors import EvidenceError
+from guardian.collectors.kubernetes import Kubernetes
 from guardian.errors import GuardianError
 from guardian.policy import bundle as bundles
 from guardian.policy import users
 from guardian.policy.engines import open_engine
-from guardian.settings import EngineSettings
+from guardian.settings import EngineSettings, KubernetesCollector
 from guardian.usecases.drill import record_killed
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
@@ -69,6 +70,7 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
     progress("verifying the log")
     items.extend(_log(settings, fix=fix))
     items.extend(_backup_folders(settings))
+    items.extend(_clusters(settings, progress))
     items.extend(_leftovers(settings, fix=fix))
     return items
 
@@ -173,6 +175,22 @@ def _backup_folders(settings: Settings) -> Iterator[Item]:
                 )
     free = shutil.disk_usage(_existing(settings.sandbox.folder)).free
     yield Item("sandbox disk", State.OK, f"{free / 2**30:.1f} GiB free at {settings.sandbox.folder}")
+
+
+def _clusters(settings: Settings, progress: Callable[[str], None]) -> Iterator[Item]:
+    for collector in (Kubernetes(item) for item in settings.collectors if isinstance(item, KubernetesCollector)):
+        progress(f"asking cluster {collector.name} for one object of each kind")
+        name = f"cluster {collector.name}"
+        version, unreadable = collector.examine()
+        if not version:
+            yield Item(name, State.MISSING, unreadable[0].detail, f"correct the collector in {settings.path}")
+        elif unreadable:
+            kinds = ", ".join(item.kind for item in unreadable)
+            remedy = "grant it: kubectl apply -f deploy/kubernetes-collector.yaml; or correct `kinds`"
+            detail = f"Kubernetes {version}; cannot list {kinds}; the first: {unreadable[0].detail}"
+            yield Item(name, State.MISSING, detail, remedy)
+        else:
+            yield Item(name, State.OK, f"Kubernetes {version}; all {len(collector.kinds)} kinds can be listed")
 
 
 def _existing(folder: Path) -> Path:

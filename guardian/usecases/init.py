@@ -53,6 +53,18 @@ services: []
 # Where Guardian looks.
 collectors: []
 # - {{name: erp-db, type: postgres, dsn: "env:ERP_DSN"}}   # postgresql://guardian:...@host/postgres
+# - {{name: prod-eu, type: kubernetes, kubeconfig: /etc/guardian/kubeconfig}}   # omit kubeconfig inside the cluster
+
+# What judges: in this process, or an OPA server, or an OPA that Guardian starts. Your own Rego beside the bundled.
+engine: {{type: wasm}}
+# engine: {{type: opa, url: "https://opa.example:8181", token: "env:OPA_TOKEN", ca: /etc/guardian/opa-ca.pem}}
+# engine: {{type: opa, command: /usr/local/bin/opa}}
+# policies: {{folder: rego}}
+
+# The admission webhook. failClosed: where what could not be judged in time is denied (default: the namespaces that
+# critical services match).
+# webhook: {{collector: prod-eu, listen: "0.0.0.0:8443", certificate: tls/tls.pem, key: "file:tls/tls.key",
+#           timeout: 5s, deadline: 4s, failClosed: [erp], exempt: [kube-system, guardian]}}
 
 storage: {{database: .guardian/guardian.db, objects: .guardian/objects}}
 keys: {{record: "file:keys/record.pem", log: "file:keys/log.pem", redaction: "file:keys/redaction.key"}}

@@ -7,6 +7,7 @@ warning elsewhere. Shape: Kubernetes admission.k8s.io/v1.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -203,7 +204,8 @@ class Reviewer:
         bundle = users.load(settings)
         standards = Standards.of(bundle.catalogue, settings)
         estate = Estate(settings.services, parse_key(settings.keys.redaction), settings.redact_keep)
-        engine = open_engine(settings.engine, bundle, deadline_s=settings.webhook.deadline_s)
+        # A call that overruns asks each control alone, twice at most: so a slow one cannot take the others along.
+        engine = open_engine(settings.engine, bundle, deadline_s=settings.webhook.deadline_s / 3)
         judge = Judge(engine, bundle.catalogue, standards, remember=REMEMBERED)
         return cls(settings, settings.webhook, judge, estate)
 
@@ -299,8 +301,8 @@ class Reviewer:
         name = request.name or str(_metadata(request.object).get("generateName", ""))
         parts = [f"Guardian refuses {request.kind.kind} {place}{name}"]
         for finding in answer.violated:
-            remediation = " ".join(catalogue.controls[finding.control].remediation.split())
-            parts.append(f"[{finding.control}] {finding.message}. To fix: {remediation}")
+            remediation = textwrap.indent(catalogue.controls[finding.control].remediation, "  ")
+            parts.append(f"[{finding.control}] {finding.message.removesuffix('.')}. To fix:\n{remediation}")
         parts += answer.unchecked
         if answer.violated:
             names = ", ".join(finding.control for finding in answer.violated)
@@ -379,4 +381,4 @@ def _facts(request: _Request) -> dict[str, Any]:
 
 
 def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 3] + "..."  # headers carry no other letters than ASCII

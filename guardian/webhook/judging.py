@@ -180,7 +180,8 @@ class _Lane(threading.Thread):
         try:
             self._reviews = self._judging._open()  # noqa: SLF001 -- a lane is a part of Judging
         except Exception as error:  # noqa: BLE001 -- whatever it is, the next try may succeed
-            log_events.error("webhook_engine_not_opened", reason=str(error))  # noqa: TRY400 -- no traceback, it says why
+            if self.opened.is_set() or self._judging.declared is not None:  # else `start` raises it
+                log_events.error("webhook_engine_not_opened", reason=str(error))  # noqa: TRY400 -- the reason says it
             self.refused = error
             return False
         self._judging.declared = self._reviews

@@ -64,13 +64,17 @@ class Recorder:
         self._gaps: dict[str, _Shed] = {}
         self._closing = False
         self._spool: Spool | None = None
-        self._full, self._looked = False, 0.0
+        self.full, self._looked = False, 0.0
         self.trouble: str | None = "the spool was not opened yet"
         self.shed = 0  # plain allows that were not kept, ever
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._tried = threading.Event()
         if start:
-            self._thread.start()
+            self.start()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
 
     def ready(self, timeout_s: float) -> bool:
         """Wait until the spool was opened or could not be; return whether it was."""
@@ -87,9 +91,9 @@ class Recorder:
         """Write `line` soon, or shed it. Its decision may be answered already."""
         now_ns = time.time_ns()
         with self._changed:
-            if self._closing or self._full or self._behind_bytes + len(line) > self._waiting_bytes:
+            if self._closing or self.full or self._behind_bytes + len(line) > self._waiting_bytes:
                 self.shed += 1
-                self._lose(1, "backlog" if self._full else "queue", now_ns, now_ns)
+                self._lose(1, "backlog" if self.full else "queue", now_ns, now_ns)
                 return
             self._behind.append(line)
             self._behind_bytes += len(line)
@@ -228,7 +232,7 @@ class Recorder:
             self._spool.finish(now=now)
             if now - self._looked >= _RETRY_S:
                 self._looked = now
-                self._full = backlog(self._root).size_bytes > self._spool_bytes
+                self.full = backlog(self._root).size_bytes > self._spool_bytes
         except OSError as error:
             self._in_trouble(error)
         else:

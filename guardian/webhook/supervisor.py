@@ -59,20 +59,18 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
         raise UsageError(f"{settings.path} has no `webhook:`; add one, see `guardian webhook --help`")
     Certificate(webhook)  # said here, once, and not by each worker
     stop = threading.Event()
-    signed = threading.Event()
     with _bound(webhook) as listener, _signals(stop):
         supervisor = _Supervisor(settings, webhook, listener, verbose=verbose)
-        signer = threading.Thread(
-            target=_sign, args=(settings, signed, supervisor.counters), name="signer", daemon=True
-        )
+        signer = _Signer(settings, supervisor.counters, stop)
         signer.start()
         try:
             supervisor.run(stop, listening)
         finally:
             listener.close()
             supervisor.stop()
-            signed.set()
-            signer.join()
+            signer.finish()
+    if signer.refused is not None:
+        raise signer.refused
 
 
 @dataclass(slots=True)
@@ -224,13 +222,15 @@ def _variables(secrets: object) -> set[str]:
 
 
 def _bound(webhook: WebhookSettings) -> socket.socket:
-    """Return the listening socket. Raises UsageError."""
+    """Return the socket. It listens once the first worker does: until then callers are refused, not kept waiting.
+
+    Raises UsageError.
+    """
     family = socket.AF_INET6 if ":" in webhook.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((webhook.host, webhook.port))
-        listener.listen(1024)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
@@ -251,13 +251,34 @@ def _signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sign(settings: Settings, stop: threading.Event, counters: Counters) -> None:
-    """Sign what is spooled until `stop`; what fails is tried again, for the spool keeps everything."""
-    while True:
-        try:
-            decisions.sign_spool(settings, stop=stop)
-        except Exception as error:  # noqa: BLE001 -- serving goes on while the log cannot be written
-            counters.add("signer_failures")
-            log_events.error("webhook_signing_failed", reason=str(error))  # noqa: TRY400 -- the reason says it
-        if stop.wait(_SIGNER_PAUSE_S):
-            return
+class _Signer(threading.Thread):
+    """Signs what is spooled. What fails is tried again, for the spool keeps everything; serving goes on meanwhile."""
+
+    def __init__(self, settings: Settings, counters: Counters, stop: threading.Event) -> None:
+        """stop: set if the configuration allows no signing at all; then `refused` says why."""
+        super().__init__(name="signer", daemon=True)
+        self._settings, self._counters, self._stop_all = settings, counters, stop
+        self._done = threading.Event()
+        self.refused: UsageError | None = None
+
+    def run(self) -> None:
+        """Sign until `finish`, and what is left then."""
+        first = True
+        while True:
+            try:
+                decisions.sign_spool(self._settings, stop=self._done)
+            except Exception as error:  # noqa: BLE001 -- serving goes on while the log cannot be written
+                if first and isinstance(error, UsageError):
+                    self.refused = error
+                    self._stop_all.set()
+                    return
+                self._counters.add("signer_failures")
+                log_events.error("webhook_signing_failed", reason=str(error))  # noqa: TRY400 -- the reason says it
+            first = False
+            if self._done.wait(_SIGNER_PAUSE_S):
+                return
+
+    def finish(self) -> None:
+        """Return once everything is signed, or cannot be."""
+        self._done.set()
+        self.join()

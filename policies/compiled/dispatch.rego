@@ -11,6 +11,11 @@ snapshot["backup.restore-tested"] := answer if {
 	answer := {"findings": data.guardian.backup.restore_tested.findings, "judged": data.guardian.backup.restore_tested.judged} with input.params as params
 }
 
+snapshot["network.database-reach"] := answer if {
+	params := input.controls["network.database-reach"]
+	answer := {"findings": data.guardian.network.database_reach.findings, "judged": data.guardian.network.database_reach.judged} with input.params as params
+}
+
 snapshot["network.default-deny"] := answer if {
 	params := input.controls["network.default-deny"]
 	answer := {"findings": data.guardian.network.default_deny.findings, "judged": data.guardian.network.default_deny.judged} with input.params as params
@@ -54,4 +59,14 @@ resource["workload.image-digest"] := answer if {
 resource["workload.pod-security"] := answer if {
 	params := input.controls["workload.pod-security"]
 	answer := {"findings": data.guardian.workload.pod_security.findings} with input.params as params
+}
+
+snapshot["workload.replicas"] := answer if {
+	params := input.controls["workload.replicas"]
+	answer := {"findings": data.guardian.workload.replicas.findings, "judged": data.guardian.workload.replicas.judged} with input.params as params
+}
+
+resource["workload.resources"] := answer if {
+	params := input.controls["workload.resources"]
+	answer := {"findings": data.guardian.workload.resources.findings} with input.params as params
 }

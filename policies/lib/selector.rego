@@ -114,3 +114,21 @@ expression_text(expression) := sprintf("%v %v (%s)", [
 ]) if {
 	expression.operator in {"In", "NotIn"}
 } else := sprintf("%v %v", [expression.key, expression.operator])
+
+# matches(selector, labels): the selector is well formed and selects them.
+matches(selector, labels) if selects(selector, labels) == true
+
+# listings(labels) are these labels as `key=value`: an index of objects by them is what candidates() looks things up in.
+listings(labels) := {pair |
+	some key, value in labels
+	is_string(value)
+	pair := concat("=", [key, value])
+}
+
+# candidates(selector, listed, all), of a selector that is an object, are those that the selector can select: of its pairs, the one that fewest are listed
+# under, all for a selector without pairs. So what a selector selects is found without trying everything.
+# listed: ids by pair; all: all ids.
+candidates(selector, listed, all) := object.get(listed, min(sizes)[1], set()) if {
+	sizes := [[count(object.get(listed, pair, set())), pair] | some pair in listings(match_labels(selector))]
+	count(sizes) > 0
+} else := all

@@ -106,3 +106,28 @@ test_selector_is_shown if {
 		],
 	}) == "app=web, gone DoesNotExist, tier NotIn (a, b)"
 }
+
+test_null_and_garbled_selectors_select_nothing if {
+	every chosen in [
+		null,
+		"x",
+		[],
+		{"matchLabels": "x"},
+		{"matchExpressions": {"key": "app"}},
+		{"matchExpressions": [{"key": "app", "operator": "Like", "values": ["odoo"]}]},
+		{"matchExpressions": [{"key": "app", "operator": "NotIn"}]},
+		{"matchExpressions": [{"operator": "DoesNotExist"}]},
+		{"matchExpressions": ["x"]},
+	] {
+		not selector.matches(chosen, web)
+	}
+}
+
+test_candidates_are_those_of_the_rarest_pair if {
+	listed := {"app=web": {"a", "b", "c"}, "tier=front": {"b"}}
+	selector.listings(web) == {"app=web", "tier=front"}
+	selector.candidates({"matchLabels": web}, listed, {"a", "b", "c", "d"}) == {"b"}
+	selector.candidates({"matchLabels": {"app": "crm"}}, listed, {"a"}) == set()
+	selector.candidates({}, listed, {"a", "d"}) == {"a", "d"}
+	selector.candidates({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, listed, {"a", "d"}) == {"a", "d"}
+}

@@ -64,3 +64,16 @@ optional_objects(parent, key) if object.get(parent, key, null) == null
 
 # path(prefix, entry) is where a container stands: spec.template.spec.containers[0].
 path(prefix, entry) := concat("", [prefix, "spec.", entry[0], "[", format_int(entry[1], 10), "]"])
+
+# crowd(spec) says that a pod has more containers or volumes than are judged one by one. No real pod comes near; but one
+# that took longer than anybody waits to judge would be a way past admission.
+crowd(spec) := concat("", ["has ", format_int(number, 10), " ", noun, ", and none may have more than ", format_int(most, 10)]) if {
+	[number, noun] := [pair |
+		some pair in [[listed(spec, groups), "containers"], [listed(spec, ["volumes"]), "volumes"]]
+		pair[0] > most
+	][0]
+}
+
+most := 200
+
+listed(spec, keys) := sum([count(spec[key]) | some key in keys; is_array(spec[key])])

@@ -65,3 +65,16 @@ test_what_is_no_list_of_containers_is_not_complete if {
 		not workload.complete(spec)
 	}
 }
+
+test_a_pod_with_more_than_any_pod_has_is_a_crowd if {
+	many := [{"name": "c"} | some _ in numbers.range(1, 150)]
+	workload.crowd({"initContainers": many, "containers": many}) == "has 300 containers, and none may have more than 200"
+	volumes := array.concat(many, many)
+	workload.crowd({"containers": [{}], "volumes": volumes}) == "has 300 volumes, and none may have more than 200"
+}
+
+test_a_large_pod_is_no_crowd if {
+	many := [{"name": "c"} | some _ in numbers.range(1, 200)]
+	not workload.crowd({"containers": many, "volumes": many})
+	not workload.crowd({"containers": "x", "volumes": null})
+}

@@ -80,3 +80,16 @@ test_service_without_attributes_does_not_pass if {
 	some finding in found({"kind": "guardian.Service", "id": "x", "service": null})
 	finding.verdict != "pass"
 }
+
+test_a_workload_that_no_service_matches_fails_and_one_of_a_service_passes if {
+	deployment := {
+		"kind": "k8s.apps.Deployment",
+		"id": "k8s:prod-eu/apps/Deployment/erp/odoo",
+		"service": null,
+		"attributes": {},
+	}
+	found := declared.findings with input as {"resource": deployment}
+	[finding.verdict | some finding in found] == ["fail"]
+	matched := object.union(deployment, {"service": "erp-plant1"})
+	count(declared.findings) == 0 with input as {"resource": matched}
+}

@@ -42,12 +42,19 @@ import data.guardian.lib.workload
 
 spec := workload.pod(input.resource).spec
 
+# Without an id no finding could be made, and nothing found would be a pass.
+id := input.resource.id if {
+	is_string(input.resource.id)
+} else := ""
+
 findings contains finding if {
 	finding := verdict
 	finding.verdict != "pass"
 }
 
-verdict := outcome.fail(input.resource.id, message, expected, sort(unpinned)) if {
+verdict := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
+	is_string(workload.crowd(spec))
+} else := outcome.fail(id, message, expected, sort(unpinned)) if {
 	count(unpinned) > 0
 	message := concat("", [
 		"not pinned by digest: ",
@@ -59,7 +66,7 @@ verdict := outcome.fail(input.resource.id, message, expected, sort(unpinned)) if
 	workload.complete(spec)
 	workload.optional_objects(spec, "volumes")
 	count(unpinned) == 0
-} else := outcome.unknown(input.resource.id)
+} else := outcome.unknown(id)
 
 unpinned contains entry if {
 	some container in workload.containers(spec)

@@ -47,16 +47,23 @@ import data.guardian.lib.outcome
 import data.guardian.lib.pod_security_standard as standard
 import data.guardian.lib.workload
 
+# Without an id no finding could be made, and nothing found would be a pass.
+id := input.resource.id if {
+	is_string(input.resource.id)
+} else := ""
+
 findings contains finding if {
 	finding := verdict
 	finding.verdict != "pass"
 }
 
-verdict := outcome.error(input.resource.id, "the level asked for is not known: it must be privileged, baseline or restricted") if {
+verdict := outcome.error(id, "the level asked for is not known: it must be privileged, baseline or restricted") if {
 	not level in {"privileged", "baseline", "restricted"}
-} else := outcome.skip(input.resource.id, "the level asked for here is privileged, which forbids nothing") if {
+} else := outcome.skip(id, "the level asked for here is privileged, which forbids nothing") if {
 	level == "privileged"
-} else := outcome.fail(input.resource.id, message, {"level": level, "version": standard.version}, observed) if {
+} else := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
+	is_string(workload.crowd(spec))
+} else := outcome.fail(id, message, {"level": level, "version": standard.version}, observed) if {
 	count(broken) > 0
 	observed := sort([shown(entry) | some entry in broken])
 	message := concat("", [
@@ -68,7 +75,7 @@ verdict := outcome.error(input.resource.id, "the level asked for is not known: i
 } else := outcome.proved if {
 	count(broken) == 0
 	complete
-} else := outcome.unknown(input.resource.id)
+} else := outcome.unknown(id)
 
 # The level of the namespace if it has one of its own, else that of the tier.
 level := input.params.namespaces[namespace] if {
@@ -222,7 +229,7 @@ broken contains ["sysctls", null, field, name] if {
 broken contains ["restrictedVolumes", null, volume_field(index, ""), types] if {
 	restricted
 	some index, volume in spec.volumes
-	types := [type | some type, source in volume; type != "name"; source != null]
+	types := sort([type | some type, source in volume; type != "name"; source != null])
 	not every_type_allowed(volume, types)
 }
 

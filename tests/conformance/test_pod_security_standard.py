@@ -1,4 +1,4 @@
-"""The pods that Kubernetes keeps as examples of its Pod Security Standards get from Guardian the verdict they stand for."""
+"""The pods that Kubernetes keeps as examples of its Pod Security Standards get the verdict that they stand for."""
 
 from __future__ import annotations
 

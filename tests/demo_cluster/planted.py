@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from guardian.usecases.demo_outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One planted fact and what came of it; the shape that `reports.table.demo_table` shows."""
-
-    what: str
-    planted: str
-    expected: str
-    observed: str
-    why: str
-    occurred: bool
 
 
 # control, resource, and what was done to it

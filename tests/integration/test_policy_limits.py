@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import wasmtime
 
 from guardian.policy.build import build_wasm
 from guardian.policy.bundle import Bundle
@@ -218,3 +219,10 @@ def test_data_of_the_bundle_is_seen_by_every_evaluation(opa: Path, tmp_path: Pat
     module = PolicyModule(build_wasm(opa, tmp_path, ["reader/x"]), b'{"limits":{"most":40}}')
     assert [module.evaluate("reader/x", b'{"more":2}') for _ in range(3)] == [42, 42, 42]
     module.close()
+
+
+def test_texts_of_a_module_that_end_beyond_the_memory_it_asks_for_have_room() -> None:
+    """opa 1.20 asks for a page too few where its last texts cross the end of a page."""
+    text = '(module (import "env" "memory" (memory 1)) (data (i32.const 65530) "0123456789"))'
+    with pytest.raises(EngineError, match="speak OPA ABI None"):  # it starts, and then is no policy
+        PolicyModule(bytes(wasmtime.wat2wasm(text)))

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -47,7 +49,7 @@ class KubeApi:
     """An API server that runs while the `with` block does.
 
     url: https://127.0.0.1:PORT. ca_file: PEM file its certificate is checked with. admin_token: of a user in
-    `system:masters`. call, apply: see kube_calls.Caller.
+    `system:masters`. call, apply, path_of: see kube_calls.Caller.
     """
 
     def __init__(self, *, etcd: Path, kube_apiserver: Path) -> None:
@@ -67,7 +69,7 @@ class KubeApi:
             raise
         try:
             self._caller = Caller(self.url, self.ca_file, self.admin_token)
-            self.call, self.apply = self._caller.call, self._caller.apply
+            self.call, self.apply, self.path_of = self._caller.call, self._caller.apply, self._caller.path_of
             self._wait_until_ready()
         except BaseException:
             self._end()
@@ -219,8 +221,9 @@ class KubeApi:
         try:
             self._keeper.communicate(timeout=_END_DEADLINE_S)  # closes its standard input, which ends it
         except subprocess.TimeoutExpired:
-            self._keeper.kill()
+            os.killpg(self._keeper.pid, signal.SIGKILL)  # and the servers, which are of its group
             self._keeper.communicate()
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise KubeError(f"the keeper of {self.folder} did not end in {_END_DEADLINE_S:.0f} s") from None
 
 

@@ -364,3 +364,24 @@ def test_alias_bomb_and_endless_alias_are_refused(tmp_path: Path) -> None:
 def test_no_is_a_word_in_yaml_1_2(tmp_path: Path) -> None:
     settings = load(tmp_path, "environment: e\nservices: [{name: s, owner: no, escalation: on}]\n")
     assert (settings.services[0].owner, settings.services[0].escalation) == ("no", "on")
+
+
+def test_age_key_of_a_backup_is_a_reference_and_kept_private(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("every: 24h}", 'every: 24h, decrypt: {age: "file:keys/age.txt"}}')
+    (tmp_path / "keys").mkdir()
+    key = tmp_path / "keys" / "age.txt"
+    key.touch(mode=0o600)
+    key.write_text("AGE-SECRET-KEY-1CANARY\n")
+    age = load(tmp_path, text).services[0].assets[0].backups[0].age
+    assert age is not None
+    assert age.read() == "AGE-SECRET-KEY-1CANARY"
+    assert "CANARY" not in repr(load(tmp_path, text))
+    key.chmod(0o644)
+    assert "chmod 0600" in complaints(tmp_path, text)[0]
+
+
+def test_age_key_written_out_is_refused(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("every: 24h}", "every: 24h, decrypt: {age: AGE-SECRET-KEY-1CANARY}}")
+    [complaint] = complaints(tmp_path, text)
+    assert "decrypt.age" in complaint
+    assert "CANARY" not in complaint

@@ -158,7 +158,7 @@ def test_manifest_belongs_to_the_dump_by_its_digest(tmp_path: Path) -> None:
     (tmp_path / "20260301T110000Z").mkdir()
     dump = tmp_path / "20260301T110000Z" / "db.dump"
     dump.write_bytes(b"PGDMP and more")
-    item = BackupItem("20260301T110000Z", dump.parent, None, 14, None)
+    item = BackupItem("20260301T110000Z", dump.parent, None, 14, None, dump=dump)
     manifest = Manifest.of("erp", item, datetime(2026, 3, 1, 11, tzinfo=UTC), POSTGRES, FILES)
     digest = hashlib.sha256(b"PGDMP and more").hexdigest()
     assert manifest.backup_json() == {"id": "20260301T110000Z", "sha256": digest, "sizeBytes": 14}

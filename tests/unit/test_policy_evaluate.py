@@ -283,6 +283,9 @@ class Saying:
             if scope
         ]
 
+    def close(self) -> None:
+        """Hold nothing."""
+
 
 _ROLE = "postgres.Role"
 _APP, _BEN = "pg:erp-db/role/app", "pg:erp-db/role/ben"

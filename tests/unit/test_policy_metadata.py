@@ -177,6 +177,11 @@ def test_mode_of_a_tier_goes_before_the_mode_of_all_and_that_before_the_default(
         ({"postgres_superusers": {"allowed": "postgres"}}, "params.allowed: expected a list of names"),
         ({"postgres_superusers": {"owned": ["x"]}}, "params.owned: expected a mapping of name to owner"),
         ({"postgres_durability": {"synchronousCommit": "on"}}, "params.synchronousCommit: expected true or false"),
+        ({"workload_resources": {"maxMemory": "8 GB"}}, "params.maxMemory: expected a Kubernetes quantity, such as"),
+        ({"workload_resources": {"maxCpu": {"critical": -1}}}, "params.maxCpu: expected a Kubernetes quantity"),
+        ({"workload_pod__security": {"level": "none"}}, "level: expected one of privileged, baseline, restricted"),
+        ({"workload_pod__security": {"namespaces": {"erp": "x"}}}, "expected one of privileged, baseline, restricted"),
+        ({"workload_pod__security": {"namespaces": "erp"}}, "namespaces: expected a mapping of namespace to level"),
     ],
 )
 def test_setting_of_what_does_not_exist_or_of_a_wrong_type_is_refused_with_the_way_out(
@@ -223,6 +228,10 @@ def test_every_framework_clause_is_the_catalogues(policy_bundle: Bundle) -> None
         "rbac.wildcard": {nist: ["AC-6"], iso: ["A.8.2"]},
         "recovery.rto": {nist: ["CP-2", "CP-10(4)"], iso: ["A.5.30"], soc: ["A1.3"], dora: ["12(6)"]},
         "service.declared": {nist: ["CP-2(8)", "PM-11"], iso: ["A.5.30"]},
+        "workload.image-digest": {nist: ["CM-2", "CM-14"], iso: ["A.8.9"], soc: ["CC8.1"]},
+        "workload.pod-security": {nist: ["AC-6", "CM-6"], iso: ["A.8.9"]},
+        "workload.replicas": {nist: ["CP-10"], iso: ["A.8.14"], soc: ["A1.2"]},
+        "workload.resources": {nist: ["SC-5"], iso: ["A.8.6"], soc: ["A1.1"]},
     }
 
 

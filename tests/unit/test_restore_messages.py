@@ -178,3 +178,21 @@ def test_text_nobody_knows_is_never_harmless(text: str) -> None:
     line = " ".join(text.split())
     [message] = classify([f"pg_restore: error: could not execute query: ERROR:  ~{line}"])
     assert message.kind is Kind.UNKNOWN
+
+
+def test_missing_tablespace_is_known_by_both_programs() -> None:
+    said = 'ERROR:  invalid value for parameter "default_tablespace": "fast"'
+    for program in ('pg_restore: error: could not set "default_tablespace" to fast', "psql:/backup/db.sql:33"):
+        message = only_error(f"{program}: {said}")
+        assert (message.kind, message.object, message.sqlstate) == (Kind.KNOWN, "fast", "22023")
+
+
+def test_psql_that_does_not_know_restrict_is_a_lack_of_the_sandbox() -> None:
+    message = only_error("psql:/backup/db.sql:5: error: invalid command \\restrict")
+    assert message.sandbox
+
+
+def test_rows_that_psql_took_for_commands_keep_nothing_of_them() -> None:
+    [message] = classify([f"psql:/backup/db.sql:9: error: invalid command \\N{CANARY}"])
+    assert message.kind is Kind.KNOWN
+    assert CANARY not in repr(message)

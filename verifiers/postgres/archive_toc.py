@@ -1,7 +1,8 @@
-"""Reader of pg_dump's custom format: what an archive says it holds and what it needs.
+"""Reader of what begins a custom archive and is the `toc.dat` of a directory or tar: what it holds and what it needs.
 
 Invariant: reads with bounded memory and trusts no length in the file. Whether the data are whole tells `archive`.
-Format: pg_backup_archiver.c (ReadHead, ReadToc) and pg_backup_custom.c of PostgreSQL, archive versions 1.12 to 1.16.
+Format: pg_backup_archiver.c (ReadHead, ReadToc), pg_backup_custom.c and pg_backup_directory.c of PostgreSQL, archive
+versions 1.12 to 1.16.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from verifiers.errors import VerifierError
+from verifiers.layout import Layout
 from verifiers.postgres.archive_needs import Needs, NeedsCollector, encoding_of
 from verifiers.postgres.encodings import codec_of
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"PGDMP"
 _CUSTOM = 1
+_FILES = 3  # written by pg_dump for both tar and directory
 _OLDEST, _NEWEST = (1, 12, 0), (1, 16, 255)
 _COMPRESSION = ("none", "gzip", "lz4", "zstd")  # of 1.15; before, a zlib level
 _NO_DATA, _POSITION_UNKNOWN, _POSITION_KNOWN = 3, 1, 2
@@ -29,7 +32,7 @@ _ENTRY_BYTES = 60  # less than the smallest entry: bounds the number of entries 
 
 
 class ArchiveError(VerifierError):
-    """The file is not a pg_dump custom archive, or it is damaged; the message names the byte."""
+    """The backup is not what pg_dump writes, or it is damaged; the message names the byte, line or file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the table of contents. offset: of its data block, None if it has none or it is unknown."""
+    """One line of the table of contents. offset: of its data block, None if it has none or it is unknown.
+
+    file: of a directory or tar, the name of the file with its data, without a suffix of compression.
+    """
 
     dump_id: int
     desc: str
@@ -59,6 +65,7 @@ class Entry:
     has_data: bool
     has_copy: bool
     offset: int | None
+    file: str | None = None
 
     @property
     def label(self) -> str:
@@ -68,12 +75,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Header, contents and needs of one archive. data_start: byte after the table of contents."""
+    """Header, contents and needs of one dump. data_start: byte after the table of contents.
+
+    layout: in which output format of pg_dump it is. A plain one has no table of contents: its entries are the relations
+    that its statements make.
+    """
 
     header: Header
     entries: Sequence[Entry]
     needs: Needs
     data_start: int
+    layout: Layout = Layout.CUSTOM
 
 
 def read_header(path: Path) -> Header:
@@ -157,8 +169,8 @@ def open_archive(path: Path) -> Iterator[Reader]:
         yield Reader(stream, size)
 
 
-def read_head(reader: Reader) -> Header:
-    """Return the header, leaving the reader at the first entry."""
+def read_head(reader: Reader, *, files: bool = False) -> Header:
+    """Return the header, leaving the reader at the first entry. files: of a `toc.dat`, not of a custom archive."""
     magic = reader.take(min(len(_MAGIC), reader.size))
     if magic != _MAGIC:
         raise ArchiveError(f"it begins with {magic[:5].hex()}, not with PGDMP: no archive of `pg_dump -Fc`")
@@ -170,8 +182,11 @@ def read_head(reader: Reader) -> Header:
     if reader.int_size not in {4, 8} or reader.offset_size not in {4, 8}:
         raise ArchiveError(f"integers of {reader.int_size} and offsets of {reader.offset_size} bytes; damaged")
     archive_format = reader.byte()
-    if archive_format != _CUSTOM:
-        raise ArchiveError(f"archive format {archive_format} is not the custom one; dump with `pg_dump -Fc`")
+    if archive_format != (_FILES if files else _CUSTOM):
+        raise ArchiveError(
+            f"archive format {archive_format} is not the {'directory or tar' if files else 'custom'} one, which its "
+            "name promises"
+        )
     if version >= (1, 15, 0):
         method = reader.byte()
         if method >= len(_COMPRESSION):
@@ -187,20 +202,21 @@ def read_head(reader: Reader) -> Header:
     return Header(version, compression, _clock(clock), database, server_version, dump_version, count)
 
 
-def read_contents(reader: Reader) -> Archive:
+def read_contents(reader: Reader, layout: Layout = Layout.CUSTOM) -> Archive:
     """Return header, contents and needs, leaving the reader at the first data block."""
-    header = read_head(reader)
+    files = layout is not Layout.CUSTOM
+    header = read_head(reader, files=files)
     needs = NeedsCollector(header.server_version)
     entries = []
     for _ in range(header.entries):
-        entry, definition = read_entry(reader, header.version)
+        entry, definition = read_entry(reader, header.version, files=files)
         needs.add(entry.desc, entry.tag, entry.owner, entry.tablespace, entry.access_method, definition)
         entries.append(entry)
-    return Archive(header, entries, needs.result(), reader.position)
+    return Archive(header, entries, needs.result(), reader.position, layout)
 
 
-def read_entry(reader: Reader, version: tuple[int, int, int]) -> tuple[Entry, str]:
-    """Return one entry of the table of contents and its definition."""
+def read_entry(reader: Reader, version: tuple[int, int, int], *, files: bool = False) -> tuple[Entry, str]:
+    """Return one entry of the table of contents and its definition. files: of a `toc.dat`."""
     dump_id = reader.integer()
     reader.integer()  # whether pg_dump had a dumper for it: also true of some that wrote no data
     reader.string()  # catalogue table oid
@@ -218,7 +234,8 @@ def read_entry(reader: Reader, version: tuple[int, int, int]) -> tuple[Entry, st
     reader.string()  # with oids
     while reader.string() is not None:  # dependencies
         pass
-    state, offset = reader.offset()
+    file = (reader.string() or None) if files else None
+    state, offset = (_POSITION_UNKNOWN if file else _NO_DATA, 0) if files else reader.offset()
     if state not in {_NO_DATA, _POSITION_UNKNOWN, _POSITION_KNOWN} or desc is None:
         raise ArchiveError(f"the table of contents is damaged before byte {reader.position}")
     if desc == "ENCODING":
@@ -234,6 +251,7 @@ def read_entry(reader: Reader, version: tuple[int, int, int]) -> tuple[Entry, st
         has_data=state != _NO_DATA,
         has_copy=bool(copy),
         offset=offset if state == _POSITION_KNOWN else None,
+        file=file,
     )
     return entry, definition or ""
 

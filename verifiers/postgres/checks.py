@@ -114,7 +114,7 @@ def identity(
     manifest: PostgresManifest | None = None,
     deadline_s: float = 60,
 ) -> Check:
-    """`identity` (restored): the right database. archived_database: as the archive's header names it.
+    """`identity` (restored): the right database. archived_database: as the archive names it; a plain dump does not.
 
     Compared are the names in the archive, in guardian.yaml and in the manifest, the encoding, and Odoo's database.uuid.
     """
@@ -122,17 +122,24 @@ def identity(
     def look(session: psycopg.Connection[Any]) -> Outcome:
         expected: dict[str, str | None] = {}
         observed: dict[str, str | None] = {"database": archived_database}
-        if expected_database is not None:
+        if expected_database is not None and archived_database is not None:
             expected["database"] = expected_database
         if manifest is not None:
-            expected["database"] = expected_database or manifest.identity.database
+            wanted = expected_database or manifest.identity.database
+            expected |= {"database": wanted} if archived_database is not None else {}
             observed["manifestDatabase"] = manifest.identity.database
-            expected |= {"manifestDatabase": expected["database"], "encoding": manifest.identity.encoding}
+            expected |= {"manifestDatabase": wanted, "encoding": manifest.identity.encoding}
             [(observed["encoding"],)] = session.execute(
                 "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
             ).fetchall()
             if manifest.identity.dbuuid is not None:
                 expected["dbuuid"], observed["dbuuid"] = manifest.identity.dbuuid, odoo_uuid(session)
+        if not expected and archived_database is None:
+            message = (
+                "A plain dump does not name its database, so nothing tells whether this is the asset's; take it inside"
+                " `guardian manifest`, or in another format of pg_dump."
+            )
+            return Outcome(Verdict.SKIP, None, observed, message)
         if not expected:
             message = (
                 "Nothing says which database this should be, so any would do: name it in guardian.yaml under the asset,"
@@ -143,7 +150,8 @@ def identity(
         if wrong:
             said = ", ".join(f"{name} is {observed[name]!r} instead of {expected[name]!r}" for name in wrong)
             return Outcome(Verdict.FAIL, expected, observed, f"This is another database than the asset's: {said}.")
-        message = f"It is the database {archived_database!r}, by {', '.join(expected)}."
+        name = archived_database or observed.get("manifestDatabase")
+        message = f"It is the database {name!r}, by {', '.join(expected)}."
         return Outcome(Verdict.PASS, expected, observed, message)
 
     return examine("identity", Assurance.RESTORED, conninfo, deadline_s, look)

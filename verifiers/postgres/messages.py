@@ -44,6 +44,7 @@ _SERVER = """
 0A000 s  compression method lz4 not supported
 42704 -  role "<name>" does not exist
 42704 -  tablespace "<name>" does not exist
+22023 -  invalid value for parameter "default_tablespace": "<name>"
 42704 -  type "<name>" does not exist
 42704 -  language "<name>" does not exist
 42704 -  access method "<name>" does not exist
@@ -145,7 +146,7 @@ _SERVER = """
 57P03 sf the database system is shutting down
 57P03 sf the database system is starting up
 """
-_PROGRAM = """
+_PROGRAM = r"""
 -     f  could not read from input file: end of file
 -     f  could not read from input file: <...>
 -     f  unexpected end of file
@@ -177,6 +178,10 @@ _PROGRAM = """
 -     sf server closed the connection unexpectedly
 -     sf SSL connection has been closed unexpectedly
 -     sf no connection to the server
+-     sf connection to server was lost
+-     s  invalid command \restrict
+-     s  invalid command \unrestrict
+-     -  invalid command \<...>
 -     sf out of memory
 -     sf a worker process died unexpectedly
 -     sf worker process failed: exit code <...>

@@ -28,6 +28,7 @@ _ATTACHED = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LOCATION|STATEMENT|LINE \d+)
 _TOC = re.compile(r"from TOC entry \d+; \d+ \d+ ([A-Z][A-Z ]*[A-Z]) (.*)")
 _WHERE = re.compile(r"(while (PROCESSING TOC|INITIALIZING|FINALIZING)|Error (while|from) .*):?|from TOC entry .*")
 _COPY = re.compile(r'COPY failed for table "(?P<name>.+?)": (?P<text>.*)')
+_SETTING = re.compile(r'could not set "[a-z_]+"(?: to .*?)?: (?=(?:ERROR|FATAL|PANIC):  )')
 _IGNORED = re.compile(r"errors ignored on restore: (\d+)")
 # What --verbose tells, by its first word.
 _TOLD = re.compile(
@@ -128,7 +129,7 @@ class _Reader:
         self.errors += 1
         copy = _COPY.fullmatch(text)
         table = f"TABLE {copy['name']}"[:_NAME_LENGTH] if copy else None
-        text = copy["text"] if copy else text.removeprefix("could not execute query: ")
+        text = copy["text"] if copy else _SETTING.sub("", text.removeprefix("could not execute query: "), count=1)
         if _FROM_SERVER.fullmatch(text):
             self._server(text, table)
             return

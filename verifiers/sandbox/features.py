@@ -5,6 +5,7 @@ Invariant: a lack of the sandbox never becomes a `fail` of the backup. Reads cat
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Compression came to custom archives with pg_dump 16; before, there is only zlib.
 _COMPRESSED_SINCE = 16
+_RESTRICT_ALWAYS, _RESTRICT_SINCE = 18, {17: 6, 16: 10, 15: 14, 14: 19, 13: 22}
 # `unicode` is listed by every server; the locales are only there if ICU was when initdb ran.
 _ICU = "SELECT FROM pg_collation WHERE collprovider = 'i' AND collname <> 'unicode' LIMIT 1"
 
@@ -38,7 +40,10 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a backup needs. Names as SQL would take them; major None where the backup does not tell."""
+    r"""What a backup needs. Names as SQL would take them; major None where the backup does not tell.
+
+    restrict: a psql that knows `\restrict`.
+    """
 
     major: int | None = None
     compression: str = "none"
@@ -47,6 +52,7 @@ class Wanted:
     access_methods: Collection[str] = ()
     tablespaces: Collection[str] = ()
     icu: bool = False
+    restrict: bool = False
 
 
 def features(server: SandboxServer) -> Features:
@@ -86,8 +92,19 @@ def lacks(wanted: Wanted, there: Features) -> list[str]:
         missing.append("ICU collations")
     if wanted.compression not in there.compressions:
         missing.append(f"{wanted.compression} compression in pg_restore {there.version}")
+    if wanted.restrict and not knows_restrict(there.version):
+        missing.append(
+            f"\\restrict in psql {there.version}, which the dump uses (minor releases since August 2025 have it)"
+        )
     if wanted.major is not None and wanted.major > there.major:
         missing.append(
             f"PostgreSQL {wanted.major} (it is {there.version}; logical backups need the same or a newer one)"
         )
     return sorted(missing)
+
+
+def knows_restrict(version: str) -> bool:
+    """Return whether the psql of a version such as `17.5` knows the meta-command that pg_dump writes since 2025."""
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
+    major, minor = (*numbers, 0, 0)[:2]
+    return major >= _RESTRICT_ALWAYS or minor >= _RESTRICT_SINCE.get(major, 1000)

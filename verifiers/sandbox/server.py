@@ -310,10 +310,11 @@ class SandboxServer:
 
 
 def owned_by_sandbox(path: Path, provider: Provider) -> None:
-    """Let sandboxed programs read one file of the backup: they run as another user when Guardian is root."""
+    """Let sandboxed programs read a dump, a file or a flat folder: they run as another user when Guardian is root."""
     if provider.user is not None:
-        os.chown(path, -1, SANDBOX_ID, follow_symlinks=False)
-        path.chmod(0o440)
+        for each in [path, *(path.iterdir() if path.is_dir() else ())]:
+            os.chown(each, -1, SANDBOX_ID, follow_symlinks=False)
+            each.chmod(0o550 if each.is_dir() else 0o440)
         os.chown(path.parent, -1, SANDBOX_ID, follow_symlinks=False)
         path.parent.chmod(0o710)
 

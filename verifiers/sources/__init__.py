@@ -17,8 +17,8 @@ __all__ = ["BackupItem", "BackupSource", "Fetched", "SourceError", "open_source"
 def open_source(asset_type: str, format: str, path: Path) -> BackupSource:  # noqa: A002 -- the word of guardian.yaml
     """Return the source for backups of an asset.
 
-    ("postgres", "pg_dump"): a folder of `*.dump` files made by `pg_dump -Fc`; the id is the file's stem.
-    ("odoo", "pg_dump"): a folder of `<UTC stamp>/` folders with `db.dump` and `filestore/`; the id is its name.
+    ("postgres", "pg_dump"): a folder of dumps in any format of pg_dump; the id is the name without its suffixes.
+    ("odoo", "pg_dump"): a folder of `<UTC stamp>/` folders with a dump `db.*` and `filestore/`; the id is its name.
     Raises SourceError for another combination; the folder itself is first looked at by `locate`.
     """
     if (asset_type, format) == ("postgres", "pg_dump"):

@@ -9,72 +9,97 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import FileIO
 from typing import TYPE_CHECKING
 
+from verifiers.layout import Layout
 from verifiers.sources.base import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from verifiers.sources.base import BackupItem
+
 _BUFFER = 1 << 20
 
 
 class Copier:
-    """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far."""
+    """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far.
+
+    A target of None reads and hashes without copying.
+    """
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         self.bytes = 0
         self._progress = progress
 
-    def file(self, source: Path, target: Path) -> str:
+    def file(self, source: Path, target: Path | None) -> str:
         """Copy one file and return its hex SHA-256. Raises SourceError if it is no regular file or cannot be read."""
         with _errors(source.name), folder_fd(source.parent) as folder:
             return self._copy(folder, source.name, target)
 
-    def tree(self, source: Path, target: Path) -> None:
-        """Copy a folder of folders and regular files. Raises SourceError on anything else in it."""
-        with _errors(source.name), folder_fd(source) as folder:
-            self._tree(folder, target, source.name)
+    def tree(self, source: Path, target: Path | None) -> str:
+        """Copy a folder of folders and regular files, and return its digest. Raises SourceError on anything else in it.
 
-    def _tree(self, folder: int, target: Path, label: str) -> None:
-        target.mkdir(mode=0o700)
+        The digest of a folder without folders is that of `LC_ALL=C sha256sum * | sha256sum` in it.
+        """
+        digest = hashlib.sha256()
+        with _errors(source.name), folder_fd(source) as folder:
+            self._tree(folder, target, source.name, digest.update, b"")
+        return digest.hexdigest()
+
+    def _tree(
+        self, folder: int, target: Path | None, label: str, hashed: Callable[[bytes], None], below: bytes
+    ) -> None:
+        if target is not None:
+            target.mkdir(mode=0o700)
         with os.scandir(folder) as listing:
-            names = sorted(entry.name for entry in listing)
+            names = sorted((entry.name for entry in listing), key=os.fsencode)
         for name in names:
             mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            place = target / name if target is not None else None
+            path = below + os.fsencode(name)
             if stat.S_ISDIR(mode):
                 child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
                 try:
-                    self._tree(child, target / name, f"{label}/{name}")
+                    self._tree(child, place, f"{label}/{name}", hashed, path + b"/")
                 finally:
                     os.close(child)
             elif stat.S_ISREG(mode):
-                self._copy(folder, name, target / name)
+                # As sha256sum writes a line: a name that would break it is escaped.
+                escaped = path.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
+                mark = b"\\" if escaped != path else b""
+                hashed(mark + self._copy(folder, name, place).encode() + b"  " + escaped + b"\n")
             else:
                 kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
                 raise SourceError(f"{label}/{name} is a {kind}; a backup holds plain files and folders only")
 
-    def _copy(self, folder: int, name: str, target: Path) -> str:
+    def _copy(self, folder: int, name: str, target: Path | None) -> str:
         digest = hashlib.sha256()
         # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
         source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         with os.fdopen(source, "rb", buffering=0) as reader:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 raise SourceError(f"{name} is not a regular file")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(target, flags, 0o600), "wb", buffering=0) as writer:
+            with new_file(target) if target is not None else nullcontext() as writer:
                 buffer = bytearray(_BUFFER)
                 view = memoryview(buffer)
                 while count := reader.readinto(buffer):
                     digest.update(view[:count])
                     written = 0
-                    while written < count:
+                    while writer is not None and written < count:
                         written += writer.write(view[written:count])
                     self.bytes += count
                     self._progress(self.bytes)
         return digest.hexdigest()
+
+
+def new_file(path: Path) -> FileIO:
+    """Open a file for writing that was not there before, 0600."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return FileIO(os.open(path, flags, 0o600), "wb")
 
 
 @contextmanager
@@ -85,6 +110,14 @@ def folder_fd(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def digest_of(item: BackupItem) -> tuple[str, int]:
+    """Return (hex SHA-256, bytes) of a backup's dump, as `fetch` would take them. Raises SourceError."""
+    copier = Copier(lambda _: None)
+    if item.form.layout is Layout.DIRECTORY:
+        return copier.tree(item.dump or item.path, None), copier.bytes
+    return copier.file(item.dump or item.path, None), copier.bytes
 
 
 def tree_size(path: Path) -> int:

@@ -1,16 +1,30 @@
-"""A folder of `<UTC stamp>/` folders, each with `db.dump` and `filestore/`: one folder, one backup.
+"""A folder of `<UTC stamp>/` folders, each with a dump called `db` and `filestore/`: one folder, one backup.
+
+The dump has any of the names that `pg_dump` knows: `db.dump`, `db.tar`, `db.sql.gz`, or a folder `db` with a `toc.dat`.
 
 Invariant: a backup without one of its two halves is listed as incomplete, never left out.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from verifiers.sources.base import BackupItem, Fetched, SourceError
 from verifiers.sources.copying import Copier, tree_size
-from verifiers.sources.pg_dump import is_alias, link_reason, oldest_first
-from verifiers.sources.stamps import look_at_dump, stamp
+from verifiers.sources.names import Named, parse, parse_folder, shown
+from verifiers.sources.pg_dump import (
+    fetch_dump,
+    fetch_globals,
+    find_globals,
+    holds_directory_dump,
+    is_alias,
+    link_reason,
+    look_at,
+    oldest_first,
+    refuse_double,
+)
+from verifiers.sources.stamps import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,42 +42,69 @@ class OdooFolders:
     def locate(self) -> list[BackupItem]:
         """See BackupSource. A folder counts if its name carries a UTC stamp, or if it holds one of the halves."""
         try:
-            paths = [path for path in self.folder.iterdir() if _counts(path) and not is_alias(path, self.folder)]
-            items = [self._item(path) for path in paths]
+            paths = [path for path in self.folder.iterdir() if path.name[0] != "." and not is_alias(path)]
+            items = [item for path in paths for item in self._items(path)]
         except OSError as error:
             raise SourceError(f"cannot read the backup folder {self.folder}: {error.strerror or error}") from error
+        refuse_double(items, self.folder)
         return sorted(items, key=oldest_first)
 
     def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:
         """See BackupSource."""
         if item.path.parent != self.folder or item.path.is_symlink():
             raise SourceError(f"{item.path} is not a folder of the backup folder {self.folder}")
+        if item.dump is None:
+            raise SourceError(f"{item.id}: {item.reason or 'db.dump is missing'}")
         copier = Copier(progress)
-        sha256 = copier.file(item.path / "db.dump", into / "db.dump")
+        dump, sha256 = fetch_dump(item, into, copier)
         if (item.path / "filestore").is_symlink():
             raise SourceError(f"{item.id}/filestore {link_reason(item.path / 'filestore')}")
         copier.tree(item.path / "filestore", into / "filestore")
-        return Fetched(into / "db.dump", into / "filestore", copier.bytes, sha256)
+        cluster = fetch_globals(item, into, copier)
+        return Fetched(dump, into / "filestore", copier.bytes, sha256, cluster)
+
+    def _items(self, path: Path) -> list[BackupItem]:
+        try:
+            return [self._item(path)] if _counts(path) else []
+        except FileNotFoundError:
+            return []  # removed while we looked, as rotation does
 
     def _item(self, path: Path) -> BackupItem:
+        backup_id, filestore = shown(path.name), path / "filestore"
         if path.is_symlink() or not path.is_dir():
             reason = link_reason(path) if path.is_symlink() else "is not a folder"
-            return BackupItem(path.name, path, stamp(path.name), 0, complete=False, reason=reason)
-        dump, filestore = path / "db.dump", path / "filestore"
-        size = tree_size(path)
-        for half in (dump, filestore):
-            if half.is_symlink():
-                reason = f"{half.name} {link_reason(half)}"
-                return BackupItem(path.name, path, stamp(path.name), size, complete=False, reason=reason)
-        if not dump.is_file():
-            return BackupItem(path.name, path, stamp(path.name), size, complete=False, reason="db.dump is missing")
-        taken_at, complete, reason = look_at_dump(path.name, dump)
-        if not filestore.is_dir():
-            complete, reason = False, "filestore/ is missing"
-        return BackupItem(path.name, path, taken_at, size, complete, reason)
+            return BackupItem(backup_id, path, stamp(path.name), 0, complete=False, reason=reason)
+        empty = BackupItem(backup_id, path, stamp(path.name), tree_size(path), complete=False)
+        dumps = _dumps(path)
+        if len(dumps) != 1:
+            names = " and ".join(shown(dump.name) for dump, _ in dumps)
+            return replace(empty, reason=f"{names} are both its dump" if dumps else "db.dump is missing")
+        [(dump, named)] = dumps
+        looked = look_at(dump, replace(named, id=backup_id))
+        found = replace(empty, dump=dump, form=looked.form, globals=find_globals(path.iterdir()).get(""))
+        if looked.size_bytes == 0 and looked.reason:
+            return replace(found, reason=f"{shown(dump.name)} {looked.reason}")
+        if filestore.is_symlink() or not filestore.is_dir():
+            reason = link_reason(filestore) if filestore.is_symlink() else "is missing"
+            return replace(found, taken_at=looked.taken_at, reason=f"filestore/ {reason}")
+        return replace(found, taken_at=looked.taken_at, complete=looked.complete, reason=looked.reason)
+
+
+def _dumps(folder: Path) -> list[tuple[Path, Named]]:
+    """Return what may be the dump in the folder of a pair. Raises OSError."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        named = parse(path.name)
+        if path.is_dir() and not path.is_symlink():
+            named = parse_folder(path.name) if holds_directory_dump(path) else named
+        if named is not None and named.id == "db":
+            found.append((path, named))
+    return found
 
 
 def _counts(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    return stamp(path.name) is not None or (path / "db.dump").exists() or (path / "filestore").is_dir()
+    if stamp(path.name) is not None:
+        return True
+    if path.is_symlink() or not path.is_dir():
+        return (path / "db.dump").exists() or (path / "filestore").is_dir()
+    return bool(_dumps(path)) or (path / "filestore").is_dir()

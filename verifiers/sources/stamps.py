@@ -10,11 +10,17 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from verifiers.layout import Layout
 from verifiers.postgres.archive import ArchiveError, read_header
 from verifiers.postgres.archive_ending import cut_short
+from verifiers.postgres.archive_files import look_at_files
+from verifiers.postgres.archive_members import open_members, read_toc_header
+from verifiers.postgres.plain import look_at_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from verifiers.sources.names import Named
 
 _STAMP = re.compile(r"(?<![0-9A-Za-z])(\d{8}T\d{6}Z)(?![0-9A-Za-z])")
 
@@ -30,21 +36,38 @@ def stamp(name: str) -> datetime | None:
         return None
 
 
-def look_at_dump(name: str, dump: Path) -> tuple[datetime | None, bool, str]:
-    """Return (taken_at, complete, reason) of a dump file that belongs to the backup `name`.
+def look_at_dump(named: Named, dump: Path) -> tuple[datetime | None, bool | None, str]:
+    """Return (taken_at, complete, reason) of the dump of a backup. Raises FileNotFoundError if it is gone.
 
-    complete: whether the archive begins and ends as a whole one does; damage inside its data only a drill finds.
+    complete: whether it begins and ends as a whole one does, None where that would take reading it all. Damage inside
+    only a drill finds.
     """
+    taken_at = stamp(named.id)
+    created = None
     try:
-        written = datetime.fromtimestamp(dump.stat().st_mtime, UTC)
-        created = read_header(dump).created_at
-        reason = cut_short(dump)
+        status = dump.stat()
+        written = datetime.fromtimestamp(status.st_mtime, UTC)
+        if named.wrappings:
+            reason = "" if status.st_size else "the file is empty (0 bytes)"
+        elif named.layout is Layout.PLAIN:
+            reason = look_at_plain(dump)
+        elif named.layout is Layout.CUSTOM:
+            created = read_header(dump).created_at
+            reason = cut_short(dump)
+        else:
+            members = open_members(dump, named.layout)
+            created = read_toc_header(members).created_at
+            look_at_files(members)
+            reason = ""
     except ArchiveError as error:
-        return stamp(name) or written, False, str(error)
+        return taken_at or written, False, str(error)
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        return stamp(name), False, f"cannot be read: {error.strerror or error}"
+        return taken_at, False, f"cannot be read: {error.strerror or error}"
+    complete = None if named.wrappings and not reason else not reason
     if created is not None:
         created = created.astimezone(UTC)
         if created > written + timedelta(minutes=1):
             created = None
-    return stamp(name) or created or written, not reason, reason
+    return taken_at or created or written, complete, reason
