@@ -331,8 +331,13 @@ chosen_by(owner, labels) if {
 
 chosen_by(owner, labels) if {
 	owner.kind == "k8s.core.ReplicationController"
-	selector.selects({"matchLabels": object.get(owner.attributes.spec, "selector", facts[owner.id].labels)}, labels) == true
+	selector.selects({"matchLabels": replicated(owner)}, labels) == true
 }
+
+# A ReplicationController without a selector has that of its template's labels.
+replicated(owner) := facts[owner.id].labels if {
+	object.get(owner.attributes.spec, "selector", null) in {null, {}}
+} else := owner.attributes.spec.selector
 
 # Who reaches them that should not.
 

@@ -163,6 +163,16 @@ test_selector_that_only_spares_names_nobody if {
 	}
 }
 
+test_named_pods_may_where_the_namespace_is_of_no_service if {
+	of_db(found([namespace("erp", {}, null), db, odoo, right])) == set()
+}
+
+test_what_belongs_to_no_service_is_not_one_service if {
+	whole := on_db("all", [from([{"podSelector": {}}])])
+	alone := object.union(db, {"service": null})
+	failing([namespace("erp", {}, null), alone], [whole], "admits every pod of namespace erp")
+}
+
 crm_namespace := namespace("crm", {"team": "crm"}, "crm")
 
 test_other_namespaces_fail_unless_of_the_service_or_listed if {
@@ -171,6 +181,8 @@ test_other_namespaces_fail_unless_of_the_service_or_listed if {
 	fails([peer, object.union(crm_namespace, {"service": null})], "admits pods of namespace crm")
 	passes([peer, object.union(crm_namespace, {"service": "erp"})])
 	passes([peer])
+	narrower := {"matchLabels": {"team": "crm", "zone": "db"}}
+	passes([on_db("both", [from([{"namespaceSelector": narrower}])]), crm_namespace])
 	listed := object.union(defaults, {"allowedNamespaces": ["crm"]})
 	of_db(judge(document([erp, db, peer, crm_namespace], listed))) == set()
 	stray := of_namespace(workload("k8s.apps.Deployment", "x", {"app": "x"}, pod_spec(80)), "crm", "pos")
@@ -251,6 +263,12 @@ silent := object.union(db, {"attributes": {"spec": {"template": {"spec": {"conta
 
 leading(ports) := resource("k8s.core.Service", "db", {"spec": {"selector": {"app": "db"}, "ports": ports}})
 
+test_other_ports_of_a_database_service_are_no_database if {
+	both := leading([{"port": 5432}, {"port": 9187}])
+	some finding in found([erp, silent, both])
+	finding.observed.ports == [5432]
+}
+
 test_service_tells_of_a_database_that_the_pods_do_not_declare if {
 	failing([erp, silent], [leading([{"port": 5432}])], "port 5432 is reached")
 	failing([erp, silent], [leading([{"port": 5432, "targetPort": 15432}])], "port 15432 is reached")
@@ -328,6 +346,28 @@ test_owner_reference_alone_proves_nothing if {
 		"name": "db",
 	}]}}})
 	of_pod(found([erp, db, shared])) == {"fail"}
+}
+
+test_pods_of_every_controller_that_stays_are_judged_as_it if {
+	daemons := workload("k8s.apps.DaemonSet", "db", {"app": "db"}, pod_spec(5432))
+	of_daemons := owned(labels_of_pod, "DaemonSet", "db", pod_spec(5432))
+	of_pod(found([erp, daemons, of_daemons])) == {"skip"}
+	template := {"template": {"metadata": {"labels": {"app": "db"}}, "spec": pod_spec(5432)}}
+	reference := {"apiVersion": "v1", "kind": "ReplicationController", "name": "db", "controller": true}
+	replica := object.union(of_daemons, {"attributes": {"metadata": {"ownerReferences": [reference]}}})
+	every selecting in [{}, {"selector": null}, {"selector": {}}, {"selector": {"app": "db"}}] {
+		replicas := resource("k8s.core.ReplicationController", "db", {"spec": object.union(template, selecting)})
+		of_pod(found([erp, replicas, replica])) == {"skip"}
+		stray := object.union(replica, {"attributes": {"metadata": {"labels": {"app": "spy"}}}})
+		of_pod(found([erp, replicas, stray])) == {"fail"}
+	}
+	other := resource("k8s.core.ReplicationController", "db", {"spec": object.union(template, {"selector": {"app": "x"}})})
+	of_pod(found([erp, other, replica])) == {"fail"}
+}
+
+test_pod_that_takes_a_host_port_its_owner_does_not_is_judged_itself if {
+	taking := {"containers": [{"ports": [{"containerPort": 5432, "hostPort": 5432}]}]}
+	of_pod(found([erp, db, odoo, right, owned(labels_of_pod, "StatefulSet", "db", taking)])) == {"fail"}
 }
 
 test_pod_under_another_policy_than_its_owner_is_judged_itself if {
