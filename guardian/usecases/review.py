@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import msgspec
 import orjson
 
 from guardian.collectors.kubernetes import Kubernetes
-from guardian.collectors.kubernetes_objects import kind_of, observe
+from guardian.collectors.kubernetes_objects import observe
 from guardian.errors import ConfigError
 from guardian.model import Mode, Verdict, rfc3339
 from guardian.normalise import Estate, normalise
@@ -26,6 +25,7 @@ from guardian.policy.judge import Judge
 from guardian.policy.standards import Standards
 from guardian.redact import parse_key
 from guardian.settings import KubernetesCollector
+from guardian.usecases.admission_request import ReviewError, parse
 from guardian.usecases.builtin_controllers import is_controller
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from guardian.model import Finding, Resource
     from guardian.policy.metadata import Catalogue
     from guardian.settings import Settings, WebhookSettings
+    from guardian.usecases.admission_request import Request
 
 STAGE: Final = "admission"
 CASE_SCHEMA: Final = "guardian/review/v1"
@@ -58,42 +59,6 @@ class Outcome(StrEnum):
     ERROR = "error"
     OVERDUE = "overdue"
     EXEMPT = "exempt"
-
-
-class ReviewError(Exception):
-    """A request that is not an AdmissionReview v1; the message says what is wrong."""
-
-
-class _GroupKind(msgspec.Struct):
-    group: str
-    version: str
-    kind: str
-
-
-class _User(msgspec.Struct):
-    username: str = ""
-    groups: list[str] | None = None
-
-
-class _Request(msgspec.Struct, rename="camel"):
-    uid: str
-    kind: _GroupKind
-    operation: str
-    user_info: _User
-    name: str = ""
-    namespace: str = ""
-    sub_resource: str = ""
-    object: dict[str, Any] | None = None
-    dry_run: bool | None = False
-
-
-class _Review(msgspec.Struct, rename="camel"):
-    api_version: str
-    kind: str
-    request: _Request
-
-
-_DECODER: Final = msgspec.json.Decoder(_Review)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,23 +180,23 @@ class Reviewer:
 
     def review(self, body: bytes, *, decision_id: str, now: datetime) -> Decision:
         """Judge one AdmissionReview. Raises ReviewError for what is none."""
-        request = _parsed(body)
+        request = parse(body)
         exempt = self._exempt(request)
         if exempt:
             return self._decision(request, decision_id, now, None, (), exempt=exempt)
         resource = self._resource(request)
-        findings = self._judge.findings(resource, stage=STAGE, now=now, request=_facts(request))
+        findings = self._judge.findings(resource, stage=STAGE, now=now, request=request.facts())
         return self._decision(request, decision_id, now, resource, findings)
 
     def overdue(self, body: bytes, *, decision_id: str, now: datetime, why: str) -> Decision:
         """Answer a review that was not judged in time, as declared for its namespace. Raises ReviewError."""
-        request = _parsed(body)
+        request = parse(body)
         exempt = self._exempt(request)
         if exempt:
             return self._decision(request, decision_id, now, None, (), exempt=exempt)
         return self._decision(request, decision_id, now, None, (), unchecked=why)
 
-    def _exempt(self, request: _Request) -> str:
+    def _exempt(self, request: Request) -> str:
         """Return why there is nothing to judge, empty if there is."""
         if request.namespace in self._webhook.exempt:
             return f"namespace {request.namespace} is exempt"
@@ -241,13 +206,12 @@ class Reviewer:
             return f"{request.operation} leaves nothing to judge"
         return ""
 
-    def _resource(self, request: _Request) -> Resource:
+    def _resource(self, request: Request) -> Resource:
         """Return the object as it would be stored, as scan and check would see it."""
         found = dict(request.object or {})
-        version = f"{request.kind.group}/{request.kind.version}" if request.kind.group else request.kind.version
-        found |= {"apiVersion": version, "kind": request.kind.kind}
+        found |= {"apiVersion": request.kind.api_version, "kind": request.kind.kind}
         if request.namespace and request.kind.kind != "Namespace":
-            found["metadata"] = {**_metadata(found), "namespace": request.namespace}
+            found["metadata"] = {**request.metadata, "namespace": request.namespace}
         try:
             seen = observe(found, cluster=self._collector.name)
         except ValueError as error:
@@ -256,7 +220,7 @@ class Reviewer:
 
     def _decision(
         self,
-        request: _Request,
+        request: Request,
         decision_id: str,
         now: datetime,
         resource: Resource | None,
@@ -270,14 +234,14 @@ class Reviewer:
         case = Case(
             self._environment,
             resource,
-            _facts(request),
+            request.facts(),
             now,
             {name: {"mode": stated.mode, "params": dict(stated.params)} for name, stated in judged_by.items()},
         )
         answer = _Answer.of(
             findings,
             closed=request.namespace in self._webhook.fail_closed,
-            healing=is_controller(request.user_info.username) or _is_leaving(request.object),
+            healing=is_controller(request.user_info.username) or _is_leaving(request),
             unchecked=unchecked,
         )
         return Decision(
@@ -293,12 +257,12 @@ class Reviewer:
             dry_run=bool(request.dry_run),
         )
 
-    def _message(self, request: _Request, answer: _Answer, catalogue: Catalogue) -> str:
+    def _message(self, request: Request, answer: _Answer, catalogue: Catalogue) -> str:
         """Return what the person who asked reads: each violated control, how to mend it, and the way round it."""
         if answer.allowed:
             return ""
         place = f"{request.namespace}/" if request.namespace else ""
-        name = request.name or str(_metadata(request.object).get("generateName", ""))
+        name = request.name or str(request.metadata.get("generateName", ""))
         parts = [f"Guardian refuses {request.kind.kind} {place}{name}"]
         for finding in answer.violated:
             remediation = textwrap.indent(catalogue.controls[finding.control].remediation, "  ")
@@ -347,37 +311,9 @@ class _Answer:
         return cls(outcome, not refused, [_cut(text, LONGEST_WARNING) for text in warnings], denied, reasons)
 
 
-def _is_leaving(found: Mapping[str, Any] | None) -> bool:
+def _is_leaving(request: Request) -> bool:
     """Tell whether the object is being deleted: denying the removal of a finalizer would keep it for ever."""
-    return bool(_metadata(found).get("deletionTimestamp"))
-
-
-def _metadata(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    metadata = (found or {}).get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _parsed(body: bytes) -> _Request:
-    try:
-        review = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ReviewError(f"not an AdmissionReview: {error}") from error
-    if review.api_version != "admission.k8s.io/v1" or review.kind != "AdmissionReview":
-        raise ReviewError(f"expected an AdmissionReview of admission.k8s.io/v1, found {review.kind!r}")
-    return review.request
-
-
-def _facts(request: _Request) -> dict[str, Any]:
-    """Return what policies and records see of a request besides its object."""
-    return {
-        "uid": request.uid,
-        "operation": request.operation,
-        "kind": kind_of(f"{request.kind.group}/{request.kind.version}".lstrip("/"), request.kind.kind),
-        "namespace": request.namespace,
-        "name": request.name,
-        "subResource": request.sub_resource,
-        "user": {"username": request.user_info.username, "groups": sorted(request.user_info.groups or ())},
-    }
+    return bool(request.metadata.get("deletionTimestamp"))
 
 
 def _cut(text: str, longest: int) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from uuid6 import uuid7
 
-from guardian.usecases.review import ReviewError
+from guardian.usecases.admission_request import ReviewError
 from guardian.webhook.judging import Job
 
 if TYPE_CHECKING:

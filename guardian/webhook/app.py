@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from guardian.usecases.review import ReviewError
+from guardian.usecases.admission_request import ReviewError
 from guardian.webhook.connection import ARRIVED
 
 if TYPE_CHECKING:

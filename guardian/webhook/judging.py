@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from guardian.usecases.review import ReviewError
+from guardian.usecases.admission_request import ReviewError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,9 @@ from guardian.policy.judge import Judge
 from guardian.policy.metadata import Catalogue
 from guardian.policy.standards import Standards
 from guardian.settings import ControlSettings, WebhookSettings
+from guardian.usecases.admission_request import ReviewError
 from guardian.usecases.builtin_controllers import is_controller
-from guardian.usecases.review import Outcome, Reviewer, ReviewError
+from guardian.usecases.review import Outcome, Reviewer
 from tests import policy_support as make
 
 if TYPE_CHECKING:
