@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
@@ -106,22 +107,26 @@ def test_only_the_owner_may_look_into_the_spool(tmp_path: Path) -> None:
     assert {mode for name, mode in modes.items() if name not in ("spool", spool.id)} == {0o600}
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file of this process grows beyond 4 KiB: what a full disk does, for whoever runs this."""
+    """No file of this process grows beyond 4 KiB: what a full disk does, for whoever runs this.
+
+    Not for a whole test: the file that the tests' own output goes to would not grow either.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_an_append_that_fails_leaves_nothing_of_itself_and_the_next_one_works(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.append([_line(1)], now=0.0)
-    with pytest.raises(SpoolError, match=os.strerror(errno.EFBIG)):
+    with small_files(), pytest.raises(SpoolError, match=os.strerror(errno.EFBIG)):
         spool.append([_line(2), b'{"id": "' + b"x" * 8000 + b'"}'], now=0.0)
     spool.append([_line(3)], now=0.0)
     spool.close()
