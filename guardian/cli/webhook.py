@@ -16,7 +16,18 @@ from guardian.reports import as_yaml
 from guardian.usecases import certificates, webhook_install
 from guardian.usecases.webhook_manifests import service_hosts
 
-app = typer.Typer(help="Answer the API server's AdmissionReviews over TLS, or print what installs that.")
+_HELP = """\
+Answer the API server's AdmissionReviews over TLS, or print what installs that.
+
+guardian.yaml needs two lines for it:
+
+\b
+  collectors: [{name: prod, type: kubernetes}]
+  webhook: {certificate: tls/tls.pem, key: "file:tls/tls.key"}
+
+`guardian webhook certificate` makes these two files where the site has none.
+"""  # \b: the help keeps the lines of that paragraph
+app = typer.Typer(help=_HELP)
 
 
 @app.callback(invoke_without_command=True)
@@ -61,6 +72,8 @@ def manifests(
     if (image is None) == (url is None):
         raise UsageError("give either --image, to run the webhook in the cluster, or --url, where it runs elsewhere")
     settings = config.load(config_file)
+    for remark in webhook_install.notes(settings, image=image):
+        terminal.note(f"note: {remark}")
     if url is not None:
         if cert_manager:
             raise UsageError("--cert-manager goes with --image: elsewhere it makes no certificate")
@@ -73,7 +86,8 @@ def manifests(
     typer.echo(
         "# First, once the namespace is there:\n" + "".join(f"#   {command}\n" for command in commands), nl=False
     )
-    typer.echo(as_yaml.documents(objects), nl=False)
+    typer.echo(as_yaml.documents(objects[:-1]), nl=False)
+    typer.echo("# Last, once the Deployment is available:\n" + as_yaml.documents(objects[-1:]), nl=False)
 
 
 @app.command("certificate")

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import re
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -106,6 +107,43 @@ def read_bundle(path: Path) -> bytes:
     except ValueError as error:
         raise ConfigError(f"{path} holds no PEM certificate: {error}") from error
     return b"".join(_public(certificate) for certificate in found)
+
+
+def need_host(path: Path, host: str) -> None:
+    """Raise UsageError if the certificate at `path` is not valid for `host`, by which the API server will call it.
+
+    Where no file can be read, nothing is held against it. Raises ConfigError for a file that holds no certificate.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_BUNDLE_BYTES)
+    except OSError:
+        return
+    try:
+        certificate = x509.load_pem_x509_certificate(content)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        domains, addresses = names.get_values_for_type(x509.DNSName), names.get_values_for_type(x509.IPAddress)
+    except x509.ExtensionNotFound:
+        domains, addresses = [], []  # the common name counts for nobody any more
+    except ValueError as error:
+        raise ConfigError(f"webhook.certificate: {path} holds no PEM certificate: {error}") from error
+    try:
+        covered = ipaddress.ip_address(host) in addresses
+    except ValueError:
+        covered = any(_covers(domain, host) for domain in domains)
+    if not covered:
+        listed = ", ".join([*domains, *map(str, addresses)]) or "no host at all"
+        raise UsageError(
+            f"the API server would call the webhook as {host}, and its certificate {path} covers {listed}: every call "
+            f"would fail. Make one that does: guardian webhook certificate --host {shlex.quote(host)} --force "
+            f"--dir {shlex.quote(str(path.parent))}"
+        )
+
+
+def _covers(domain: str, host: str) -> bool:
+    """Tell whether a name in a certificate is good for `host`, as Go decides: `*` stands for one label, the first."""
+    pattern, labels = domain.lower().split("."), host.lower().removesuffix(".").split(".")
+    return len(pattern) == len(labels) and pattern[1:] == labels[1:] and pattern[0] in {"*", labels[0]}
 
 
 def _name(host: str) -> x509.GeneralName:

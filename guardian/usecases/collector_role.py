@@ -19,8 +19,9 @@ NAME: Final = "guardian-collector"
 
 _HEADER: Final = """\
 # What Guardian's Kubernetes collector may do: list the kinds that the bundled controls read. No verb but list, nothing
-# written, no Secrets. Made by guardian/usecases/collector_role.py; a kind more in `kinds` of guardian.yaml needs its
-# rule here. The namespace must exist. For a collector outside the cluster, a token of the account:
+# written, no Secrets. Made by guardian/usecases/collector_role.py. `kinds` in guardian.yaml takes the place of these
+# kinds and adds none to them: it names all that is read, and each kind that it names needs its rule here.
+# The namespace must exist. For a collector outside the cluster, a token of the account:
 #   kubectl --namespace {namespace} create token {name} --duration 24h
 apiVersion: v1
 kind: ServiceAccount

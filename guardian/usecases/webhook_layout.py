@@ -15,7 +15,7 @@ from guardian.errors import UsageError
 from guardian.settings import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from guardian.settings import Settings, WebhookSettings
@@ -32,14 +32,14 @@ class Layout:
     """What the Pod needs of this machine.
 
     files: path in the Pod -> (`secret` or `configMap`, its name, key). secrets: key in SECRETS -> where its value is.
-    public: ConfigMap -> (key, file here). folders: ConfigMap -> (path in the Pod, folder here).
+    public: ConfigMap -> (key, file here). folders: ConfigMap -> (path in the Pod, folder here, key -> path below both).
     variables: environment variable -> key in SECRETS. spool, objects: paths in the Pod.
     """
 
     files: Mapping[PurePosixPath, tuple[str, str, str]]
     secrets: Mapping[str, Secret]
     public: Mapping[str, tuple[str, Path]]
-    folders: Mapping[str, tuple[PurePosixPath, Path]]
+    folders: Mapping[str, tuple[PurePosixPath, Path, Mapping[str, str]]]
     variables: Mapping[str, str]
     spool: PurePosixPath
     objects: PurePosixPath
@@ -66,7 +66,9 @@ class Layout:
             (f"files-{place}", folder, {"projected": projected}, True)
             for place, (folder, projected) in enumerate(self._projected())
         ]
-        found += [(name, folder, {"configMap": {"name": name}}, True) for name, (folder, _) in self.folders.items()]
+        for name, (folder, _, names) in self.folders.items():
+            items = [{"key": key, "path": path} for key, path in names.items()]
+            found.append((name, folder, {"configMap": {"name": name, "items": items}}, True))
         found.sort(key=lambda entry: entry[1])
         places = [folder for _, folder, _, _ in found]
         twice = sorted({str(folder) for folder in places if places.count(folder) > 1})
@@ -101,8 +103,12 @@ class Layout:
         ]
 
 
-def layout(settings: Settings, webhook: WebhookSettings) -> Layout:
-    """Return what the Pod needs so that guardian.yaml finds there what it names here."""
+def layout(settings: Settings, webhook: WebhookSettings, policies: Sequence[str]) -> Layout:
+    """Return what the Pod needs so that guardian.yaml finds there what it names here.
+
+    policies: the files of the users' policies, by path below their folder.
+    Raises UsageError for two that one ConfigMap cannot hold beside each other.
+    """
     home = settings.path.parent
 
     def there(path: Path) -> PurePosixPath:
@@ -127,10 +133,21 @@ def layout(settings: Settings, webhook: WebhookSettings) -> Layout:
             variables[rest] = role
         else:
             files[there(secret.path)] = ("secret", SECRETS, role)
-    folders = {_POLICIES: (there(settings.policies), settings.policies)} if settings.policies else {}
+    folders = {_POLICIES: (there(settings.policies), settings.policies, _keys(policies))} if settings.policies else {}
     return Layout(
         files, secrets, public, folders, variables, spool=there(webhook.spool), objects=there(settings.storage.objects)
     )
+
+
+def _keys(paths: Sequence[str]) -> dict[str, str]:
+    """Return each path by its key in a ConfigMap, whose keys hold no `/`."""
+    found: dict[str, str] = {}
+    for path in paths:
+        key = path.replace("/", "__")
+        if key in found:
+            raise UsageError(f"policies.folder: {found[key]} and {path} would both be {key} in a ConfigMap; rename one")
+        found[key] = path
+    return found
 
 
 def _secrets(settings: Settings) -> dict[str, Secret]:

@@ -29,6 +29,8 @@ __all__ = ["FOLDER", "Install", "admission_kinds", "by_url", "in_cluster", "prep
 
 NAME: Final = "guardian-webhook"
 _OBJECTS_CLAIM: Final = "guardian-objects"
+# A changed ConfigMap takes the place of the one there; and none is copied into an annotation, which holds 256 KiB.
+_REPLACING: Final = " --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -"
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -38,7 +40,8 @@ class Install:
 
     image: its container image, best named by digest. ca_bundle: PEM certificates that the API server checks the
     webhook's own with; None only if cert_manager makes that certificate and writes the bundle. objects_size: of the
-    volume that the replicas share for what records point to.
+    volume that the replicas share for what records point to. policies: the users' own, by path below their folder.
+    configuration: a digest of what the Pods read when they start; with another one they are replaced.
     """
 
     image: str
@@ -46,6 +49,8 @@ class Install:
     ca_bundle: bytes | None = None
     cert_manager: bool = False
     objects_size: str = "10Gi"
+    policies: tuple[str, ...] = ()
+    configuration: str = ""
 
 
 def by_url(settings: Settings, url: str, *, kinds: Sequence[str], ca_bundle: bytes | None) -> list[dict[str, Any]]:
@@ -67,8 +72,15 @@ def in_cluster(settings: Settings, install: Install, *, kinds: Sequence[str]) ->
     """
     webhook = _webhook(settings)
     _check(settings, webhook, install)
-    plan = layout(settings, webhook)
-    workload = deployment(webhook, plan, image=install.image, account=NAME, objects_claim=_OBJECTS_CLAIM)
+    plan = layout(settings, webhook, install.policies)
+    workload = deployment(
+        webhook,
+        plan,
+        image=install.image,
+        account=NAME,
+        objects_claim=_OBJECTS_CLAIM,
+        configuration=install.configuration,
+    )
     annotations = {"cert-manager.io/inject-ca-from": f"{install.namespace}/{NAME}"} if install.cert_manager else None
     service = {"namespace": install.namespace, "name": NAME, "path": PATH, "port": 443}
     registered = registration(
@@ -106,17 +118,18 @@ def preparations(settings: Settings, install: Install) -> list[str]:
 
     root = settings.path.parent / "root.json"
     configuration = [("guardian.yaml", shlex.quote(str(settings.path))), ("root.json", shlex.quote(str(root)))]
-    found = [f"{kubectl} configmap {CONFIG} {sources(configuration)}"]
+    found = [f"{kubectl} configmap {CONFIG} {sources(configuration)}{_REPLACING}"]
     if not install.cert_manager:
         certificate, key = shlex.quote(str(webhook.certificate)), shlex.quote(str(webhook.key))
         found.append(f"{kubectl} secret tls {TLS} --cert={certificate} --key={key}")
-    plan = layout(settings, webhook)
+    plan = layout(settings, webhook, install.policies)
     secrets = [(role, _source(secret)) for role, secret in plan.secrets.items()]
     found.append(f"{kubectl} secret generic {SECRETS} {sources(secrets)}")
     for name, (file_name, path) in plan.public.items():
-        found.append(f"{kubectl} configmap {name} {sources([(file_name, shlex.quote(str(path)))])}")
-    for name, (_, path) in plan.folders.items():
-        found.append(f"{kubectl} configmap {name} --from-file={shlex.quote(str(path))}")
+        found.append(f"{kubectl} configmap {name} {sources([(file_name, shlex.quote(str(path)))])}{_REPLACING}")
+    for name, (_, folder, names) in plan.folders.items():
+        entries = [(key, shlex.quote(str(folder / path))) for key, path in names.items()]
+        found.append(f"{kubectl} configmap {name} {sources(entries)}{_REPLACING}")
     return found
 
 

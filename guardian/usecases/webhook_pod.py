@@ -19,11 +19,12 @@ _USER: Final = 65532
 
 
 def deployment(
-    webhook: WebhookSettings, plan: Layout, *, image: str, account: str, objects_claim: str
+    webhook: WebhookSettings, plan: Layout, *, image: str, account: str, objects_claim: str, configuration: str
 ) -> dict[str, Any]:
     """Return the spec of the Deployment.
 
     plan: what is mounted where. account: name of the ServiceAccount. objects_claim: name of the claim of the objects.
+    configuration: a digest of what the Pods read once, so that another configuration replaces them.
     Raises UsageError if the files of guardian.yaml cannot be mounted as they lie.
     """
     return {
@@ -33,7 +34,7 @@ def deployment(
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "progressDeadlineSeconds": 300,
         "template": {
-            "metadata": {"labels": dict(LABELS)},
+            "metadata": {"labels": dict(LABELS), "annotations": {"admission.guardian/configuration": configuration}},
             "spec": _pod(webhook, plan, image, account, objects_claim),
         },
     }
@@ -50,7 +51,6 @@ def _pod(webhook: WebhookSettings, plan: Layout, image: str, account: str, objec
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "priorityClassName": "system-cluster-critical",
         "terminationGracePeriodSeconds": 60,
         "topologySpreadConstraints": [
             {**spread, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardian.errors import UsageError
 from guardian.kubernetes_kinds import PLURALS, PREFIX, is_namespaced, split
-from guardian.usecases.builtin_controllers import NODES, usernames
+from guardian.usecases.builtin_controllers import NODES, NODES_GROUP, usernames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,13 +37,23 @@ _OPERATIONS: Final = ("CREATE", "UPDATE")
 _PARTS: Final = {"pods": ("pods/ephemeralcontainers", "pods/resize")}
 
 _LIST: Final = ", ".join(f'"{name}"' for name in usernames())
-_CONTROLLER: Final = f'request.userInfo.username.startsWith("{NODES}") || request.userInfo.username in [{_LIST}]'
+_NODE: Final = (
+    f'(request.userInfo.username.startsWith("{NODES}") && has(request.userInfo.groups)'
+    f' && "{NODES_GROUP}" in request.userInfo.groups)'
+)
+_CONTROLLER: Final = f"{_NODE} || request.userInfo.username in [{_LIST}]"
+# Being deleted, with nothing but its metadata changed. What a finalizer keeps works on: new content is judged as ever.
+_LEAVING: Final = (
+    "(oldObject != null && has(oldObject.metadata.deletionTimestamp) && has(object.metadata.deletionTimestamp)"
+    ' && object.all(key, key == "metadata" || (key in oldObject && object[key] == oldObject[key]))'
+    " && oldObject.all(key, key in object))"
+)
 # What a control may warn of and never deny, see `usecases.review`: so it must not wait for an answer either. To refuse
 # the removal of a finalizer would keep for ever what is being deleted.
-_HEALING: Final = f"{_CONTROLLER} || has(object.metadata.deletionTimestamp)"
+_HEALING: Final = f"{_CONTROLLER} || {_LEAVING}"
 _HEARTBEAT: Final = (
     '!(request.resource.group == "" && request.resource.resource == "nodes" && has(request.userInfo.groups)'
-    ' && "system:nodes" in request.userInfo.groups)'
+    f' && "{NODES_GROUP}" in request.userInfo.groups)'
 )
 _CONDITIONS: Final = (
     ("not-leases", 'request.resource.group != "coordination.k8s.io"'),

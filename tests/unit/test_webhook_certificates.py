@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from guardian.errors import ConfigError, UsageError
 from guardian.usecases import certificates
@@ -192,3 +193,46 @@ def test_bundle_with_a_private_key_or_without_a_certificate_is_refused(tmp_path:
     mixed.write_bytes(b"x" * 600_000)
     with pytest.raises(ConfigError, match="larger than"):
         certificates.read_bundle(mixed)
+
+
+@pytest.mark.parametrize(
+    "host", ["guardian-webhook.guardian.svc", "Guardian-Webhook.guardian.svc.", "10.1.2.3", "::1", "0:0:0:0:0:0:0:1"]
+)
+def test_certificate_is_good_for_its_hosts(tmp_path: Path, host: str) -> None:
+    certificates.need_host(certificates.make(HOSTS, tmp_path, now=NOW, days=90).certificate, host)
+
+
+@pytest.mark.parametrize("host", ["other.example", "10.1.2.4", "svc", "a.guardian-webhook.guardian.svc", "10.1.2.3.x"])
+def test_host_that_the_certificate_does_not_cover_is_named_with_those_it_does(tmp_path: Path, host: str) -> None:
+    made = certificates.make(HOSTS, tmp_path / "my tls", now=NOW, days=90)
+    with pytest.raises(UsageError) as refused:
+        certificates.need_host(made.certificate, host)
+    message = str(refused.value)
+    assert f"webhook as {host}," in message
+    assert "covers guardian-webhook.guardian.svc, 10.1.2.3, ::1:" in message
+    assert f"guardian webhook certificate --host {host} --force --dir '{tmp_path}/my tls'" in message
+
+
+def test_star_in_a_certificate_stands_for_one_label_and_the_common_name_for_nothing(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "guardian.example")])
+    unsigned = x509.CertificateBuilder(name, name, key.public_key(), 1).not_valid_before(NOW).not_valid_after(NOW)
+    starred = unsigned.add_extension(x509.SubjectAlternativeName([x509.DNSName("*.guardian.example")]), critical=False)
+    for file, builder in (("bare.pem", unsigned), ("starred.pem", starred)):
+        certificate = builder.sign(key, hashes.SHA256())
+        (tmp_path / file).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    certificates.need_host(tmp_path / "starred.pem", "webhook.guardian.example")
+    for file, host in (
+        ("starred.pem", "guardian.example"),
+        ("starred.pem", "a.b.guardian.example"),
+        ("bare.pem", "guardian.example"),
+    ):
+        with pytest.raises(UsageError, match="covers"):
+            certificates.need_host(tmp_path / file, host)
+
+
+def test_certificate_that_is_not_here_is_not_judged_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    certificates.need_host(tmp_path / "tls.pem", "guardian.example")
+    (tmp_path / "tls.pem").write_text("nonsense")
+    with pytest.raises(ConfigError, match="holds no PEM certificate"):
+        certificates.need_host(tmp_path / "tls.pem", "guardian.example")

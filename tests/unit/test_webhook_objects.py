@@ -111,8 +111,8 @@ def test_every_builtin_controller_is_named_in_the_condition_that_spares_it(setti
         return str(conditions["healing"])
 
     named = set(re.findall(r'"([^"]+)"', healing("self-healing")))
-    assert named == {*usernames(), "system:node:"}
-    assert all(is_controller(name) for name in usernames())
+    assert named == {*usernames(), "system:node:", "system:nodes", "metadata"}
+    assert all(is_controller(name, ()) for name in usernames())
     assert "system:serviceaccount:kube-system:replicaset-controller" in named
     assert healing("fail-closed") == f"!({healing('self-healing')})"
     assert "healing" not in {entry["name"] for entry in webhooks(settings)["fail-open"]["matchConditions"]}
@@ -190,20 +190,21 @@ def test_what_the_pod_mounts_is_what_the_commands_make(tmp_path: Path) -> None:
         'engine: {type: opa, url: "https://opa.example", token: "env:OPA_TOKEN", ca: opa.pem}\n'
         "policies: {folder: policies}\n",
     )
-    spec = one(in_cluster(settings, INSTALL, kinds=DEFAULT_KINDS), "Deployment")["spec"]["template"]["spec"]
+    install = dataclasses.replace(INSTALL, policies=("erp/odoo.rego", "lib/odoo.rego", "params.yaml"))
+    spec = one(in_cluster(settings, install, kinds=DEFAULT_KINDS), "Deployment")["spec"]["template"]["spec"]
     named: set[tuple[str, str, str]] = set()
     for volume in spec["volumes"]:
         for source in volume.get("projected", {}).get("sources", []):
             for kind, content in source.items():
                 named |= {(kind.lower(), content["name"], item["key"]) for item in content["items"]}
         if "configMap" in volume:
-            named.add(("configmap", volume["configMap"]["name"], "*"))
+            named |= {("configmap", volume["configMap"]["name"], item["key"]) for item in volume["configMap"]["items"]}
     for variable in spec["containers"][0]["env"]:
         if "valueFrom" in variable:
             reference = variable["valueFrom"]["secretKeyRef"]
             named.add(("secret", reference["name"], reference["key"]))
     made: set[tuple[str, str, str]] = set()
-    for command in preparations(settings, INSTALL):
+    for command in preparations(settings, install):
         found = re.fullmatch(
             r"kubectl --namespace guardian create (configmap|secret tls|secret generic) (\S+) (.*)", command
         )
@@ -211,7 +212,7 @@ def test_what_the_pod_mounts_is_what_the_commands_make(tmp_path: Path) -> None:
         if found[1] == "secret tls":
             made |= {("secret", found[2], key) for key in ("tls.crt", "tls.key")}
         else:
-            keys = re.findall(r"--from-file=([\w.-]+)=", found[3]) or ["*"]
+            keys = re.findall(r"--from-file=([\w.-]+)=", found[3])
             made |= {(found[1].partition(" ")[0], found[2], key) for key in keys}
     assert named == made
     places = {mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
@@ -222,6 +223,35 @@ def test_what_the_pod_mounts_is_what_the_commands_make(tmp_path: Path) -> None:
         "/etc/guardian/policies",
         "/etc/guardian/state/spool",
     } <= places
+
+
+def test_policies_lie_in_the_pod_as_they_lie_here(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, more="policies: {folder: policies}\n")
+    paths = ("erp/odoo.rego", "mes/odoo.rego", "params.yaml")
+    install = dataclasses.replace(INSTALL, policies=paths)
+    spec = one(in_cluster(settings, install, kinds=DEFAULT_KINDS), "Deployment")["spec"]["template"]["spec"]
+    (volume,) = [volume["configMap"] for volume in spec["volumes"] if volume["name"] == "guardian-policies"]
+    assert [item["path"] for item in volume["items"]] == list(paths)
+    (command,) = [text for text in preparations(settings, install) if "configmap guardian-policies" in text]
+    sources = dict(re.findall(r"--from-file=(\S+)=(\S+)", command))
+    assert {item["key"]: str(tmp_path / "policies" / item["path"]) for item in volume["items"]} == sources
+    assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in sources)  # what a ConfigMap takes
+
+
+def test_policies_whose_keys_would_be_one_are_refused(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, more="policies: {folder: policies}\n")
+    install = dataclasses.replace(INSTALL, policies=("a/b__c.rego", "a__b/c.rego"))
+    with pytest.raises(UsageError, match=r"a/b__c\.rego and a__b/c\.rego would both be a__b__c\.rego"):
+        in_cluster(settings, install, kinds=DEFAULT_KINDS)
+
+
+def test_pods_need_no_priority_that_a_quota_must_allow_and_are_replaced_with_the_configuration(
+    settings: Settings,
+) -> None:
+    install = dataclasses.replace(INSTALL, configuration="sha256:12")
+    template = one(in_cluster(settings, install, kinds=DEFAULT_KINDS), "Deployment")["spec"]["template"]
+    assert template["metadata"]["annotations"] == {"admission.guardian/configuration": "sha256:12"}
+    assert "priorityClassName" not in template["spec"]
 
 
 def test_pods_of_a_webhook_with_client_certificates_are_probed_without_one(tmp_path: Path) -> None:
