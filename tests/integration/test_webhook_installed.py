@@ -78,7 +78,13 @@ def test_every_object_is_taken_without_a_warning_and_the_pods_are_restricted(
         assert settings.webhook is not None
         settings = dataclasses.replace(settings, webhook=dataclasses.replace(settings.webhook, client_ca=None))
     bundle = certificates.read_bundle(made.authority)
-    install = Install(image=IMAGE, namespace=own_namespace, ca_bundle=bundle)
+    install = Install(
+        image=IMAGE,
+        namespace=own_namespace,
+        ca_bundle=bundle,
+        policies=("erp/odoo.rego", "params.yaml"),
+        configuration=f"sha256:{'0' * 64}",
+    )
     objects = in_cluster(settings, install, kinds=DEFAULT_KINDS)
     try:
         for obj in objects:
@@ -273,6 +279,72 @@ def test_without_an_answer_only_people_in_namespaces_that_fail_closed_are_refuse
     assert kube_api.call("PATCH", f"/api/v1/namespaces/{kube_namespace}", label, content_type=STRATEGIC).status == 200
     mended = kube_api.call("PATCH", REGISTRATION, {"metadata": {"labels": {"a": "b"}}}, content_type=STRATEGIC)
     assert mended.status == 200  # whoever repairs the webhook is never asked to pass it
+
+
+def test_what_is_being_deleted_is_spared_only_while_nothing_but_its_metadata_changes(
+    kube_api: KubeApi, closed: str, endpoint: Endpoint, install: Any
+) -> None:
+    rbac = {"apiGroup": "rbac.authorization.k8s.io"}
+    held = {"finalizers": ["example.com/hold"]}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "held", **held},
+        "roleRef": {**rbac, "kind": "ClusterRole", "name": "view"},
+        "subjects": [{**rbac, "kind": "User", "name": "known"}],
+    }
+    role = {"apiVersion": binding["apiVersion"], "kind": "Role", "metadata": {"name": "held", **held}}  # has no rules
+    workload = deployment("held")
+    workload["metadata"] |= held
+    folder = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{closed}"
+    paths = [
+        f"{folder}/rolebindings/held",
+        f"{folder}/roles/held",
+        f"/apis/apps/v1/namespaces/{closed}/deployments/held",
+    ]
+    for path, obj in zip(paths, (binding, role, workload), strict=True):
+        kube_api.call("POST", path.removesuffix("/held"), obj).expect(201)
+        kube_api.call("DELETE", path).expect(200)
+    endpoint.close()
+    install(endpoint.url, endpoint.bundle)
+    wait_until(lambda: create(kube_api, deployment("probe"), closed, dryRun="All").status != 201)
+
+    merge: dict[str, Any] = {"content_type": "application/merge-patch+json"}
+    attacker = [{**rbac, "kind": "User", "name": "attacker"}]
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    changes: list[tuple[str, dict[str, Any]]] = [
+        (paths[0], {"subjects": attacker}),
+        (paths[0], {"subjects": None}),
+        (paths[0], {"subjects": attacker, "metadata": {"finalizers": None}}),
+        (paths[1], {"rules": rules}),
+        (paths[2], {"spec": {"replicas": 7}}),
+    ]
+    for path, change in changes:
+        refused = kube_api.call("PATCH", path, change, **merge)
+        assert (refused.status, "fail-closed.admission.guardian" in refused.text) == (500, True), (path, change)
+    put = json.loads(kube_api.call("GET", paths[0]).text) | {"subjects": attacker}
+    assert kube_api.call("PUT", paths[0], put).status == 500
+    for path in paths:
+        kube_api.call("PATCH", path, {"metadata": {"labels": {"team": "erp"}}}, **merge).expect(200)
+        kube_api.call("PATCH", path, {"metadata": {"finalizers": None}}, **merge).expect(200)
+        assert kube_api.call("GET", path).status == 404
+
+
+def test_name_of_a_node_is_a_nodes_only_in_the_group_of_nodes(
+    kube_api: KubeApi, closed: str, endpoint: Endpoint, install: Any
+) -> None:
+    endpoint.close()
+    install(endpoint.url, endpoint.bundle)
+    wait_until(lambda: create(kube_api, deployment("probe"), closed, dryRun="All").status != 201)
+
+    def status(name: str, *groups: str) -> int:
+        who: dict[str, Any] = {"impersonate": name, "groups": (*groups, *MASTERS)}
+        return create(kube_api, deployment(), closed, dryRun="All", **who).status
+
+    assert status("system:node:n1", "system:nodes") == 201
+    assert status("system:node:n1") == 500
+    assert status("n1", "system:nodes") == 500
+    assert status(REPLICASET_CONTROLLER) == 201
 
 
 def test_bundle_in_the_registration_is_exactly_the_authority(settings: Settings, tmp_path: Path) -> None:
