@@ -228,6 +228,11 @@ class Snapshot:
     data: bytes
     digest: str
 
+    @property
+    def complete(self) -> bool:
+        """Whether every collector read everything it was asked to."""
+        return all(status.status == "complete" for status in self.collectors)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -78,15 +78,16 @@ class AttachmentRef:
         }
 
 
-def result_of_findings(findings: Sequence[Finding], least_mode: Mode = Mode.AUDIT) -> str:
+def result_of_findings(findings: Sequence[Finding], least_mode: Mode = Mode.AUDIT, *, complete: bool = True) -> str:
     """Return PASSED, FAILED, ERROR or SKIPPED for one evaluation.
 
     Unwaived fails in `least_mode` or sterner count; could-not-check is ERROR, never PASSED; nothing judged is SKIPPED.
+    complete: whether everything that is configured could be read, also what no control judges.
     """
     if any(f.verdict is Verdict.FAIL and f.waiver is None and f.mode.rank >= least_mode.rank for f in findings):
         return "FAILED"
     verdicts = {finding.verdict for finding in findings}
-    if Verdict.ERROR in verdicts:
+    if Verdict.ERROR in verdicts or not complete:
         return "ERROR"
     return "PASSED" if verdicts & {Verdict.PASS, Verdict.FAIL} else "SKIPPED"
 
@@ -111,7 +112,7 @@ def policy_evaluation(
             "collectors": [status.to_json() for status in snapshot.collectors],
             "resources": len(snapshot.resources),
         },
-        "result": result_of_findings(evaluation.findings),
+        "result": result_of_findings(evaluation.findings, complete=snapshot.complete),
         "counts": {
             summary.control: {
                 "scope": summary.scope,

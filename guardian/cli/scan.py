@@ -18,6 +18,8 @@ from guardian.reports import as_json, judged, junit, sarif, table
 from guardian.usecases import policy
 from guardian.usecases import scan as usecase
 
+_MOST_UNREAD = 5
+
 
 def scan(
     config_file: ConfigOption = None,
@@ -37,7 +39,7 @@ def scan(
     with terminal.steps() as progress:
         done = usecase.scan(settings, snapshot_file=snapshot_file, progress=progress)
     record = done.record and {"index": done.record.index, "recordId": done.record.record_id}
-    code = usecase.exit_code(done.evaluation, fail_on)
+    code = usecase.exit_code(done, fail_on)
     if output is ReportFormat.JSON:
         terminal.print_json(as_json.evaluation(done.evaluation) | {"snapshot": done.snapshot.digest, "record": record})
     elif output is ReportFormat.TABLE:
@@ -54,6 +56,11 @@ def scan(
             terminal.print_json(sarif.log(report))
         else:
             terminal.print_bytes(junit.document(report))
+    unread = usecase.unread(done)
+    for line in unread[:_MOST_UNREAD]:
+        terminal.note(f"could not be read: {line}")
+    if len(unread) > _MOST_UNREAD:
+        terminal.note(f"and {len(unread) - _MOST_UNREAD} more; `guardian doctor` looks at each source")
     if record is None:
         terminal.note("not signed: this log does not know the snapshot, and a file may have been edited since")
     sys.exit(code)

@@ -43,12 +43,14 @@ class Judgement:
     findings: raw finding objects `{resource, verdict, message, expected, observed}`, verdict one of fail, error, skip.
     judged: ids judged (snapshot scope; for a resource scope the engine fills in the input's id).
     error: why evaluation itself failed (deadline, memory, abort, builtin), None if it did not; then findings are empty.
+    answered: false where nothing was evaluated, because the engine did not answer: the input is not to blame then.
     """
 
     control: str
     findings: Sequence[Mapping[str, Any]]
     judged: Sequence[str]
     error: str | None = None
+    answered: bool = True
 
 
 class Engine(Protocol):
@@ -118,7 +120,7 @@ def judge_each(
 
 def failed(control: str, error: EvaluationError) -> Judgement:
     """Return the judgement of an evaluation that did not come to an end."""
-    return Judgement(control, (), (), error=str(error))
+    return Judgement(control, (), (), error=str(error), answered=not isinstance(error, UnansweredError))
 
 
 def _judgement(control: str, answer: Any) -> Judgement:  # noqa: ANN401 -- whatever the policy says

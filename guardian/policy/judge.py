@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from guardian.policy.verdicts import Outcome
 
 
+MOST_VALUES: Final = (
+    50_000  # in one object: more than any workload holds; policies on more only run into their deadline
+)
+_LONGEST_KEPT: Final = 2000  # characters of a message; longer ones are rare, and would fill the memory
+
+
 class Judge:
     """Judges single resources by the resource-scoped controls, under one engine and one set of standards.
 
@@ -38,6 +44,7 @@ class Judge:
         """remember: how many verdicts to keep, 0 for none; the least lately used goes first."""
         self.engine, self.catalogue, self.standards = engine, catalogue, standards
         self._remember = remember
+        self.answered = True  # whether the engine did, when it was last asked
         self._known: OrderedDict[tuple[str, bytes, bytes], Outcome] = OrderedDict()
         self._params = {key: _digest(resolved.params) for key, resolved in standards.resolved.items()}
 
@@ -68,6 +75,7 @@ class Judge:
         digest = _digest(document) if self._remember else b""
         found: dict[str, Outcome] = {}
         asked: list[Control] = []
+        self.answered = True
         for control in controls:
             known = self._recall(control, digest, resource.tier)
             if known is None:
@@ -82,6 +90,7 @@ class Judge:
             for control, judgement in zip(asked, self.engine.judge("resource", params, given), strict=True):
                 [outcome] = verdicts.of_one(judgement, resource.id).values()
                 found[control.id] = outcome
+                self.answered = self.answered and judgement.answered
                 if judgement.error is None:  # a deadline says nothing of the next time
                     self._keep(control, digest, resource.tier, outcome)
         return found
@@ -110,7 +119,7 @@ class Judge:
         return known
 
     def _keep(self, control: Control, digest: bytes, tier: Tier | None, outcome: Outcome) -> None:
-        if not self._remember or control.uses:
+        if not self._remember or control.uses or len(outcome.message) > _LONGEST_KEPT:
             return
         self._known[self._key(control, digest, tier)] = outcome
         if len(self._known) > self._remember:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from guardian.model import Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _MALFORMED: Final = Outcome(
     Verdict.ERROR, "the policy is defective: it has a finding without verdict, message or facts"
 )
 PASS: Final = Outcome(Verdict.PASS)
+# What one finding may take: names in it are others' to choose, and a record must stay one that can be kept and read.
+LONGEST_MESSAGE: Final = 20_000
+LARGEST_FACTS: Final = 100_000  # bytes of JSON
 UNJUDGED: Final = Outcome(Verdict.ERROR, "the policy did not judge this resource: a fact that it needs is missing")
 
 
@@ -98,4 +103,14 @@ def _outcome(finding: Mapping[str, Any]) -> Outcome:
         return _MALFORMED
     if verdict not in set(_SAYABLE):
         return _MALFORMED
-    return Outcome(Verdict(verdict), message, finding["expected"], finding["observed"])
+    return Outcome(Verdict(verdict), _cut(message), _bounded(finding["expected"]), _bounded(finding["observed"]))
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}... and more"
+
+
+def _bounded(facts: Any) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return facts of a size that can be kept; of others only their size."""
+    size = len(orjson.dumps(facts)) if isinstance(facts, str | list | dict) else 0
+    return facts if size <= LARGEST_FACTS else {"omitted": f"{size} bytes, more than a finding may hold"}

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _NAMES: Final = ("system:kube-scheduler", "system:kube-controller-manager", "system:apiserver")
 NODES: Final = "system:node:"
+NODES_GROUP: Final = "system:nodes"
 _ACCOUNTS: Final = "system:serviceaccount:kube-system:"
 _CONTROLLERS: Final = frozenset(
     {
@@ -57,10 +58,12 @@ _CONTROLLERS: Final = frozenset(
 )
 
 
-def is_controller(username: str) -> bool:
-    """Tell whether `username` is a controller of Kubernetes itself, its scheduler, its API server or a node."""
-    if username in _NAMES or username.startswith(NODES):
+def is_controller(username: str, groups: Collection[str]) -> bool:
+    """Tell whether a user is a controller of Kubernetes itself, its scheduler, its API server or a node."""
+    if username in _NAMES:
         return True
+    if username.startswith(NODES):
+        return NODES_GROUP in groups
     return username.startswith(_ACCOUNTS) and username.removeprefix(_ACCOUNTS) in _CONTROLLERS
 
 

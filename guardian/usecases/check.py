@@ -23,7 +23,7 @@ from guardian.normalise import Estate, normalise
 from guardian.policy import bundle as bundles
 from guardian.policy import users
 from guardian.policy.engines import open_engine
-from guardian.policy.judge import Judge
+from guardian.policy.judge import MOST_VALUES, Judge
 from guardian.policy.metadata import Resolved
 from guardian.policy.standards import Standards
 from guardian.redact import parse_key
@@ -46,7 +46,6 @@ STAGE: Final = "admission"
 STRICTEST_ENVIRONMENT: Final = "production"
 DEFAULT_COLLECTOR: Final = "cluster"
 _REMEMBER: Final = 4096
-_MOST_VALUES: Final = 50_000  # more than any workload holds; policies on more would only run into their deadline
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _COLLECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -140,10 +139,10 @@ class _Work:
         self.subjects.append(Subject(resource.id, resource.kind, resource.service, resource.tier, place, located))
 
     def _resource(self, found: Manifest, judge: Judge) -> Resource:
-        if found.node.nodes > _MOST_VALUES:
+        if found.node.nodes > MOST_VALUES:
             kind = kind_of(str(found.value.get("apiVersion")), str(found.value.get("kind")))
             if judge.controls(kind, None, STAGE):
-                raise ValueError(f"it holds more than {_MOST_VALUES:,} values, as nothing does that is judged")
+                raise ValueError(f"it holds more than {MOST_VALUES:,} values, as nothing does that is judged")
         observed = observe(found.value, cluster=self.collector.name, default_namespace=self.namespace)
         return normalise(observed, self.collector, self.estate)
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,7 @@ JOB: Final = "admission"
 _POLL_S: Final = 0.2
 _RETRY_S: Final = 5.0
 _AT_ONCE: Final = 200  # records in one commit
+LARGEST_STATEMENT: Final = 8 * 1024 * 1024  # an envelope may have 16 MiB, and base64 takes a third more
 
 log_events = structlog.get_logger()
 
@@ -50,23 +52,31 @@ def sign_spool(settings: Settings, *, stop: threading.Event) -> None:
     """
     if settings.webhook is None:
         raise UsageError(f"{settings.path} has no `webhook:`")
-    spool = settings.webhook.spool
-    with _sole_signer(spool), Ledger(settings, writable=True) as ledger:
-        signer = Signer(ledger)
+    spool, opened = settings.webhook.spool, False
+    with _sole_signer(spool):
         while True:
-            last = stop.is_set()
             try:
-                signed = signer.sign(spool)
+                # Opened anew after a failure: opening signs what was appended and not yet covered by a checkpoint.
+                with Ledger(settings, writable=True) as ledger:
+                    opened = True
+                    _sign_until(stop, Signer(ledger), spool)
             except (GuardianError, EvidenceError, OSError) as error:
                 log_events.warning("decisions_not_signed", reason=str(error), retry_in_s=_RETRY_S)
-                if last:
+                if not opened or stop.is_set():
                     raise
                 stop.wait(_RETRY_S)
-                continue
-            if last:
+            else:
                 return
-            if not signed:
-                stop.wait(_POLL_S)
+
+
+def _sign_until(stop: threading.Event, signer: Signer, spool: Path) -> None:
+    while True:
+        last = stop.is_set()
+        signed = signer.sign(spool)
+        if last:
+            return
+        if not signed:
+            stop.wait(_POLL_S)
 
 
 class Signer:
@@ -83,13 +93,17 @@ class Signer:
         for batch in read_batches(spool):
             if self._logged is None:
                 self._logged = set(self._admission_ids())
-            made += self._sign(batch, self._logged)
-            commit(batch)
+            logged, self._logged = self._logged, None  # after a failure nobody knows what was appended: look again
+            records, unread = self._sign(batch, logged)
+            made += records
+            commit(replace(batch, damaged=unread))  # what could not be read is kept
+            self._logged = logged
         if self._logged is not None:
             self._logged = set()
         return made
 
-    def _sign(self, batch: Batch, logged: set[str]) -> int:
+    def _sign(self, batch: Batch, logged: set[str]) -> tuple[int, int]:
+        """Return how many records were made, and how many lines could not be read."""
         unread = batch.damaged
         statements: list[tuple[str, bytes]] = []
         # Before anything is signed: a record is no older than the checkpoint it names.
@@ -104,6 +118,10 @@ class Signer:
                 moment = datetime.fromisoformat(decision["case"]["now"])
                 review = self._ledger.attach("review.json", "application/json", content)
                 made = admission_decision(_run(decision["id"], moment), context, decision, review)
+                if len(made) > LARGEST_STATEMENT:
+                    unread += 1
+                    log_events.warning("decision_too_large", file=str(batch.path), bytes=len(made))
+                    continue
                 statements.append((decision["id"], made))
             except (KeyError, TypeError, ValueError) as error:
                 unread += 1
@@ -121,7 +139,7 @@ class Signer:
         for chunk in _chunks(statements):
             self._ledger.append([content for _, content in chunk])
             logged.update(identity for identity, _ in chunk)
-        return len(statements)
+        return len(statements), unread
 
     def _admission_ids(self) -> Iterator[str]:
         for content in self._ledger.log.entries():

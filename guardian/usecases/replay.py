@@ -23,12 +23,13 @@ from guardian.policy.evaluate import evaluate
 from guardian.policy.judge import Judge
 from guardian.policy.metadata import Catalogue, Resolved
 from guardian.policy.standards import Standards
+from guardian.usecases.admission_answer import Circumstances, answer
 from guardian.usecases.collect import read_resource, read_snapshot
 from guardian.usecases.ledger import Ledger
-from guardian.usecases.review import CASE_SCHEMA, STAGE
+from guardian.usecases.review import CASE_SCHEMA, STAGE, admission_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from evidence.verify import VerifiedRecord
     from guardian.model import Finding
@@ -44,9 +45,9 @@ CURRENT: Final = "current"
 class Replayed:
     """One record judged again.
 
-    same: the findings are equal, byte for byte. changed: one entry a finding that differs, `{control, resource,
-    recorded, replayed}` with what only one of them has as None. findings: how many there are now. why_not: why it could
-    not be replayed, empty if it was.
+    same: the findings, and at admission the answer, are equal, byte for byte. changed: one entry a difference,
+    `{control, resource, recorded, replayed}` with what only one of them has as None. findings: how many there are now.
+    why_not: why it could not be replayed, empty if it was.
     """
 
     index: int
@@ -131,6 +132,7 @@ class _Replayer:
 
     def replay(self, record: VerifiedRecord) -> Replayed:
         recorded, found, why_not = b"[]", b"[]", ""
+        self._answered: Mapping[str, Any] = {}
         try:
             self._refuse_other_policies(record)
             judge = self._evaluation if record.kind == "policy-evaluation" else self._decision
@@ -138,14 +140,24 @@ class _Replayer:
             found = _bytes([finding.to_json() for finding in findings])
         except _CannotReplayError as error:
             why_not = str(error)
+        answers = [
+            {
+                "control": "(answer)",
+                "resource": name,
+                "recorded": _said(record.predicate[name]),
+                "replayed": _said(value),
+            }
+            for name, value in self._answered.items()
+            if record.predicate[name] != value
+        ]
         return Replayed(
             index=record.index,
             record_id=record.record_id,
             kind=record.kind,
             recorded_bundle=record.predicate["policy"]["bundleDigest"],
             bundle=self._bundle.digest,
-            same=not why_not and recorded == found,
-            changed=_changes(orjson.loads(recorded), orjson.loads(found)),
+            same=not why_not and recorded == found and not answers,
+            changed=[*_changes(orjson.loads(recorded), orjson.loads(found)), *answers],
             findings=len(orjson.loads(found)),
             why_not=why_not,
         )
@@ -173,15 +185,15 @@ class _Replayer:
         case = orjson.loads(self._attachment(record, "review.json"))
         if case["schema"] != CASE_SCHEMA:
             raise _CannotReplayError(f"its review is of the format {case['schema']!r}, expected {CASE_SCHEMA}")
-        recorded = _bytes(record.predicate["findings"])
-        if record.predicate["outcome"] == "overdue":
-            raise _CannotReplayError("the object was not judged in time then, and was not kept")
-        if case["resource"] is None:  # there was nothing to judge
-            return recorded, []
-        resource = read_resource(case["resource"])
+        if case["resource"] is None and case["here"]["unchecked"]:
+            raise _CannotReplayError("the object was not judged then, and was not kept")
+        here, kind = Circumstances(**case["here"]), case["request"]["kind"]
         catalogue, standards = self._bundle.catalogue, self._today
         if self._as_recorded:
-            catalogue = Catalogue({name: catalogue.controls[name] for name in case["controls"]})
+            judging = {control.id for control in admission_controls(catalogue, kind)}
+            if judging != case["controls"].keys():
+                raise _CannotReplayError(f"other controls judge {kind} now: {', '.join(sorted(judging))}")
+            catalogue = Catalogue({name: catalogue.controls[name] for name in judging})
             standards = Standards(
                 case["environment"],
                 {},
@@ -191,9 +203,15 @@ class _Replayer:
                     for tier in Tier
                 },
             )
-        now = datetime.fromisoformat(case["now"])
-        judge = Judge(self._engine, catalogue, standards)
-        return recorded, judge.findings(resource, stage=STAGE, now=now, request=case["request"])
+        found: Sequence[Finding] = ()
+        if case["resource"] is not None:
+            resource, now = read_resource(case["resource"]), datetime.fromisoformat(case["now"])
+            found = Judge(self._engine, catalogue, standards).findings(
+                resource, stage=STAGE, now=now, request=case["request"]
+            )
+        given = answer(found, here)
+        self._answered = {"outcome": given.outcome, "allowed": given.allowed}
+        return _bytes(record.predicate["findings"]), found
 
     def _attachment(self, record: VerifiedRecord, name: str) -> bytes:
         for attachment in record.predicate["attachments"]:
@@ -204,6 +222,10 @@ class _Replayer:
 
 def _bytes(findings: Sequence[dict[str, Any]]) -> bytes:
     return orjson.dumps(list(findings), option=orjson.OPT_SORT_KEYS)
+
+
+def _said(value: object) -> dict[str, Any]:
+    return {"verdict": str(value), "message": ""}
 
 
 def _changes(recorded: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,15 +1,13 @@
 """An AdmissionReview goes in, a decision comes out: the pure core of the webhook. No I/O, no clock.
 
 Same normalisation, same judge and same standards as scan, check and replay, so the same object has the same findings.
-What could not be judged is never allowed in silence: it is denied where the namespace fails closed, and allowed with a
-warning elsewhere. Shape: Kubernetes admission.k8s.io/v1.
+What could not be judged is never allowed in silence; see `admission_answer`. Shape: Kubernetes admission.k8s.io/v1.
 """
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
@@ -21,51 +19,40 @@ from guardian.model import Mode, Verdict, rfc3339
 from guardian.normalise import Estate, normalise
 from guardian.policy import users
 from guardian.policy.engines import open_engine
-from guardian.policy.judge import Judge
+from guardian.policy.judge import MOST_VALUES, Judge
 from guardian.policy.standards import Standards
 from guardian.redact import parse_key
 from guardian.settings import KubernetesCollector
-from guardian.usecases.admission_request import ReviewError, parse
+from guardian.usecases.admission_answer import Circumstances, Outcome, answer, cut
+from guardian.usecases.admission_request import ReviewError, parse, parse_head
 from guardian.usecases.builtin_controllers import is_controller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from guardian.model import Finding, Resource
-    from guardian.policy.metadata import Catalogue
+    from guardian.model import Finding, Resource, Tier
+    from guardian.policy.metadata import Catalogue, Control
     from guardian.settings import Settings, WebhookSettings
+    from guardian.usecases.admission_answer import Answer
     from guardian.usecases.admission_request import Request
 
 STAGE: Final = "admission"
 CASE_SCHEMA: Final = "guardian/review/v1"
-LONGEST_WARNING: Final = 120  # characters; longer ones are cut by clients in places of their own
-LONGEST_MESSAGE: Final = 8000
-REMEMBERED: Final = 20_000  # verdicts, some hundred bytes each
+LONGEST_MESSAGE: Final = 16_000
+LONGEST_REASON: Final = 2000  # characters of one finding in a refusal
+REMEMBERED: Final = 10_000  # verdicts, each some hundred bytes as a rule and never more than a few thousand
 
 # Subresources whose object is the whole Pod; of all others (status, scale, eviction, binding, exec) nothing is judged.
 _JUDGED_SUBRESOURCES: Final = ("", "ephemeralcontainers", "resize")
-
-
-class Outcome(StrEnum):
-    """How a review ended.
-
-    error: a control could not be judged; overdue: nothing was, in time; exempt: there was nothing to judge.
-    """
-
-    ALLOW = "allow"
-    WARN = "warn"
-    DENY = "deny"
-    ERROR = "error"
-    OVERDUE = "overdue"
-    EXEMPT = "exempt"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """What was judged, redacted, and by what: enough to judge it again.
 
-    request: what of the AdmissionReview policies may see. controls: mode and parameters of each control, by id.
+    request: what of the AdmissionReview policies may see. controls: mode and parameters of each control that judges
+    this kind, by id. here: what else decided.
     """
 
     environment: str
@@ -73,6 +60,7 @@ class Case:
     request: Mapping[str, Any]
     now: datetime
     controls: Mapping[str, Mapping[str, Any]]
+    here: Circumstances
 
     def to_json(self) -> dict[str, Any]:
         """Return the case as it is recorded."""
@@ -83,6 +71,7 @@ class Case:
             "resource": self.resource.to_json() if self.resource else None,
             "request": dict(self.request),
             "controls": {name: dict(stated) for name, stated in self.controls.items()},
+            "here": asdict(self.here),
         }
 
 
@@ -169,8 +158,8 @@ class Reviewer:
         bundle = users.load(settings)
         standards = Standards.of(bundle.catalogue, settings)
         estate = Estate(settings.services, parse_key(settings.keys.redaction), settings.redact_keep)
-        # A call that overruns asks each control alone, twice at most: so a slow one cannot take the others along.
-        engine = open_engine(settings.engine, bundle, deadline_s=settings.webhook.deadline_s / 3)
+        # A call that overruns asks each control alone, and two may overrun again: all within the webhook's deadline.
+        engine = open_engine(settings.engine, bundle, deadline_s=settings.webhook.deadline_s / 4.5)
         judge = Judge(engine, bundle.catalogue, standards, remember=REMEMBERED)
         return cls(settings, settings.webhook, judge, estate)
 
@@ -180,21 +169,56 @@ class Reviewer:
 
     def review(self, body: bytes, *, decision_id: str, now: datetime) -> Decision:
         """Judge one AdmissionReview. Raises ReviewError for what is none."""
-        request = parse(body)
-        exempt = self._exempt(request)
-        if exempt:
-            return self._decision(request, decision_id, now, None, (), exempt=exempt)
-        resource = self._resource(request)
+        try:
+            request = parse(body)
+        except ReviewError:
+            return self.refuse(body, decision_id=decision_id, now=now, why="its object cannot be read")
+        here = self._here(request)
+        if here.exempt:
+            return self._decision(request, decision_id, now, here)
+        if len(body) > 2 * MOST_VALUES and _values(request.object) > MOST_VALUES:
+            why = f"it holds more than {MOST_VALUES:,} values, as nothing does that is judged"
+            return self._decision(request, decision_id, now, self._refusal(request, here, why))
+        try:
+            resource = self._resource(request)
+        except ValueError as error:
+            why = f"it is not as a Kubernetes object is: {error}"
+            return self._decision(request, decision_id, now, self._refusal(request, here, why))
         findings = self._judge.findings(resource, stage=STAGE, now=now, request=request.facts())
-        return self._decision(request, decision_id, now, resource, findings)
+        # Where the engine gave no verdict on its own account, what is declared holds; else it is the object's.
+        closed = here.closed or self._judge.answered
+        return self._decision(request, decision_id, now, replace(here, closed=closed), resource, findings)
 
     def overdue(self, body: bytes, *, decision_id: str, now: datetime, why: str) -> Decision:
         """Answer a review that was not judged in time, as declared for its namespace. Raises ReviewError."""
-        request = parse(body)
-        exempt = self._exempt(request)
-        if exempt:
-            return self._decision(request, decision_id, now, None, (), exempt=exempt)
-        return self._decision(request, decision_id, now, None, (), unchecked=why)
+        request = parse_head(body)
+        here = self._here(request)
+        closed = here.closed and self._denies(request)
+        return self._decision(request, decision_id, now, replace(here, closed=closed, unchecked=why, overdue=True))
+
+    def refuse(self, head: bytes, *, decision_id: str, now: datetime, why: str) -> Decision:
+        """Answer a review whose object cannot be judged at all: denied if a control in mode deny would have judged it.
+
+        head: the body, or enough of its beginning to say what is asked. For any thread. Raises ReviewError.
+        """
+        request = parse_head(head)
+        return self._decision(request, decision_id, now, self._refusal(request, self._here(request), why))
+
+    def _refusal(self, request: Request, here: Circumstances, why: str) -> Circumstances:
+        return replace(here, unchecked=why, closed=self._denies(request))
+
+    def _denies(self, request: Request) -> bool:
+        """Tell whether any control could deny what is asked: where all only warn, nothing is denied."""
+        return any(stated["mode"] is Mode.DENY for stated in self._controls(request, None).values())
+
+    def _here(self, request: Request) -> Circumstances:
+        """Return what besides the findings decides, before anything is judged."""
+        user = request.user_info
+        return Circumstances(
+            healing=is_controller(user.username, user.groups or ()) or request.only_leaves,
+            closed=request.namespace in self._webhook.fail_closed,
+            exempt=self._exempt(request),
+        )
 
     def _exempt(self, request: Request) -> str:
         """Return why there is nothing to judge, empty if there is."""
@@ -202,9 +226,18 @@ class Reviewer:
             return f"namespace {request.namespace} is exempt"
         if request.sub_resource not in _JUDGED_SUBRESOURCES:
             return f"subresource {request.sub_resource} changes nothing that is judged"
-        if request.operation not in {"CREATE", "UPDATE"} or request.object is None:
+        if request.operation not in {"CREATE", "UPDATE"}:
             return f"{request.operation} leaves nothing to judge"
         return ""
+
+    def _controls(self, request: Request, tier: Tier | None) -> dict[str, dict[str, Any]]:
+        """Return mode and parameters of every control that judges this kind at admission, those that are off too."""
+        kind, standards = request.facts()["kind"], self._judge.standards
+        return {
+            control.id: {"mode": stated.mode, "params": dict(stated.params)}
+            for control in admission_controls(self._judge.catalogue, kind)
+            for stated in [standards.at(control.id, tier)]
+        }
 
     def _resource(self, request: Request) -> Resource:
         """Return the object as it would be stored, as scan and check would see it."""
@@ -212,109 +245,72 @@ class Reviewer:
         found |= {"apiVersion": request.kind.api_version, "kind": request.kind.kind}
         if request.namespace and request.kind.kind != "Namespace":
             found["metadata"] = {**request.metadata, "namespace": request.namespace}
-        try:
-            seen = observe(found, cluster=self._collector.name)
-        except ValueError as error:
-            raise ReviewError(f"request.object is not a Kubernetes object: {error}") from error
-        return normalise(seen, self._collector, self._estate)
+        return normalise(observe(found, cluster=self._collector.name), self._collector, self._estate)
 
     def _decision(
         self,
         request: Request,
         decision_id: str,
         now: datetime,
-        resource: Resource | None,
-        findings: Sequence[Finding],
-        *,
-        exempt: str = "",
-        unchecked: str = "",
+        here: Circumstances,
+        resource: Resource | None = None,
+        findings: Sequence[Finding] = (),
     ) -> Decision:
-        standards, tier = self._judge.standards, resource.tier if resource else None
-        judged_by = {finding.control: standards.at(finding.control, tier) for finding in findings}
-        case = Case(
-            self._environment,
-            resource,
-            request.facts(),
-            now,
-            {name: {"mode": stated.mode, "params": dict(stated.params)} for name, stated in judged_by.items()},
-        )
-        answer = _Answer.of(
-            findings,
-            closed=request.namespace in self._webhook.fail_closed,
-            healing=is_controller(request.user_info.username) or _is_leaving(request),
-            unchecked=unchecked,
-        )
+        tier = resource.tier if resource else None
+        case = Case(self._environment, resource, request.facts(), now, self._controls(request, tier), here)
+        given = answer(findings, here)
         return Decision(
             id=decision_id,
             uid=request.uid,
-            outcome=Outcome.EXEMPT if exempt else answer.outcome,
-            allowed=answer.allowed,
-            message=exempt or self._message(request, answer, self._judge.catalogue),
-            warnings=answer.warnings,
+            outcome=given.outcome,
+            allowed=given.allowed,
+            message=here.exempt or self._message(request, given, self._judge.catalogue),
+            warnings=given.warnings,
             findings=findings,
             case=case,
             policy=self._policy,
             dry_run=bool(request.dry_run),
         )
 
-    def _message(self, request: Request, answer: _Answer, catalogue: Catalogue) -> str:
+    def _message(self, request: Request, given: Answer, catalogue: Catalogue) -> str:
         """Return what the person who asked reads: each violated control, how to mend it, and the way round it."""
-        if answer.allowed:
+        if given.allowed:
             return ""
         place = f"{request.namespace}/" if request.namespace else ""
         name = request.name or str(request.metadata.get("generateName", ""))
         parts = [f"Guardian refuses {request.kind.kind} {place}{name}"]
-        for finding in answer.violated:
+        for finding in given.violated:
             remediation = textwrap.indent(catalogue.controls[finding.control].remediation, "  ")
-            parts.append(f"[{finding.control}] {finding.message.removesuffix('.')}. To fix:\n{remediation}")
-        parts += answer.unchecked
-        if answer.violated:
-            names = ", ".join(finding.control for finding in answer.violated)
+            parts.append(
+                f"[{finding.control}] {cut(finding.message, LONGEST_REASON).removesuffix('.')}. To fix:\n{remediation}"
+            )
+        parts += given.unchecked
+        if given.violated:
+            names = ", ".join(finding.control for finding in given.violated)
             parts.append(
                 f"If it must be so, ask whoever owns Guardian here for an exception: the mode of {names} "
                 f"in guardian.yaml, environment {self._environment}"
             )
-        return _cut("\n".join(parts), LONGEST_MESSAGE)
+        return cut("\n".join(parts), LONGEST_MESSAGE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What the findings come to. violated: what is denied. unchecked: why something could not be judged."""
-
-    outcome: Outcome
-    allowed: bool
-    warnings: Sequence[str]
-    violated: Sequence[Finding]
-    unchecked: Sequence[str]
-
-    @classmethod
-    def of(cls, findings: Sequence[Finding], *, closed: bool, healing: bool, unchecked: str) -> _Answer:
-        """closed: what could not be judged is denied. healing: nothing is denied, whatever its mode."""
-        open_ones = [f for f in findings if f.verdict is Verdict.FAIL and f.waiver is None]
-        denied = [] if healing else [f for f in open_ones if f.mode is Mode.DENY]
-        shown = [f for f in open_ones if f.mode.rank >= Mode.WARN.rank and f not in denied]
-        unsure = [f for f in findings if f.verdict is Verdict.ERROR and f.mode.rank >= Mode.WARN.rank]
-        reasons = [f"[{f.control}] could not be judged: {f.message}" for f in unsure]
-        if unchecked:
-            reasons.append(f"this request was not judged: {unchecked}")
-        binding = bool(unchecked) or any(f.mode is Mode.DENY for f in unsure)
-        refused = bool(denied) or (binding and closed and not healing)
-        if denied:
-            outcome = Outcome.DENY
-        elif reasons:
-            outcome = Outcome.OVERDUE if unchecked else Outcome.ERROR
-        else:
-            outcome = Outcome.WARN if shown else Outcome.ALLOW
-        warnings = [f"guardian {f.control}: {f.message}" for f in shown]
-        if not refused:
-            warnings += [f"guardian {reason}" for reason in reasons]
-        return cls(outcome, not refused, [_cut(text, LONGEST_WARNING) for text in warnings], denied, reasons)
+def admission_controls(catalogue: Catalogue, kind: str) -> list[Control]:
+    """Return the controls that judge objects of `kind` at admission, whatever their mode."""
+    return [
+        control
+        for control in catalogue.controls.values()
+        if control.scope == "resource" and STAGE in control.stages and kind in control.judges
+    ]
 
 
-def _is_leaving(request: Request) -> bool:
-    """Tell whether the object is being deleted: denying the removal of a finalizer would keep it for ever."""
-    return bool(request.metadata.get("deletionTimestamp"))
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 3] + "..."  # headers carry no other letters than ASCII
+def _values(found: object) -> int:
+    """Return how many values `found` holds, itself included; no more than MOST_VALUES are gone through."""
+    count, left = 0, [found]
+    while left and count <= MOST_VALUES:
+        value = left.pop()
+        count += 1
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return count + len(left)

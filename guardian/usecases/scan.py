@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from guardian.errors import UsageError
+from guardian.model import COLLECTION_ERROR
 from guardian.policy import users
 from guardian.policy.engines import open_engine
 from guardian.policy.evaluate import evaluate
@@ -90,6 +91,16 @@ def take_snapshot(settings: Settings) -> Snapshot:
         return collect(settings, now=now, drills=ledger.drills(now))
 
 
-def exit_code(evaluation: Evaluation, least_mode: Mode) -> int:
+def exit_code(done: Scan, least_mode: Mode) -> int:
     """Return 0, 1 or 3: unwaived fails in `least_mode` or sterner come first, then what could not be checked."""
-    return {"FAILED": 1, "ERROR": 3}.get(result_of_findings(evaluation.findings, least_mode), 0)
+    result = result_of_findings(done.evaluation.findings, least_mode, complete=done.snapshot.complete)
+    return {"FAILED": 1, "ERROR": 3}.get(result, 0)
+
+
+def unread(done: Scan) -> list[str]:
+    """Return what could not be read, a line each, with the reason."""
+    return [
+        f"{resource.id}: {resource.attributes['reason']}: {resource.attributes['detail']}"
+        for resource in done.snapshot.resources
+        if resource.kind == COLLECTION_ERROR
+    ]

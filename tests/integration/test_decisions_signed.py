@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from datetime import UTC, datetime
@@ -125,6 +126,40 @@ def test_more_decisions_than_one_commit_takes_are_all_signed(
     writer.finish(now=0, even_if_young=True)
     sign(settings)
     assert [record.record_id for record in signed(settings)] == [identity for identity, _ in made]
+
+
+def test_a_failure_after_the_commit_signs_nothing_twice(
+    settings: Settings, writer: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, line = decision()
+    writer.append([line], now=0)
+    writer.finish(now=0, even_if_young=True)
+    with Ledger(settings, writable=True) as ledger:
+        signer, sign_checkpoint = Signer(ledger), ledger.log._sign
+
+        def full(_head: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left for the checkpoint")
+
+        monkeypatch.setattr(ledger.log, "_sign", full)
+        with pytest.raises(OSError, match="no space left"):
+            signer.sign(folder(settings))
+        monkeypatch.setattr(ledger.log, "_sign", sign_checkpoint)
+    sign(settings)
+    assert [record.record_id for record in signed(settings)] == [identity]
+
+
+def test_a_decision_larger_than_a_record_may_be_does_not_stop_the_others(
+    settings: Settings, writer: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "LARGEST_STATEMENT", 20_000)
+    (_, huge), (identity, line) = decision(message="x" * 30_000), decision()
+    writer.append([huge, line], now=0)
+    writer.finish(now=0, even_if_young=True)
+    sign(settings)
+    kinds = [(record.kind, record.predicate.get("count")) for record in signed(settings)]
+    assert kinds == [("admission-decision", None), ("admission-gap", 1)]
+    assert signed(settings)[0].record_id == identity
+    assert spool.backlog(folder(settings)).damaged == 1, "what could not be signed is kept"
 
 
 def test_gaps_and_lines_that_cannot_be_read_are_told(settings: Settings, writer: Spool) -> None:

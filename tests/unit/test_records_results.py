@@ -34,3 +34,8 @@ def test_fail_in_a_milder_mode_than_asked_for_does_not_count() -> None:
     findings = [finding(Verdict.FAIL, mode=Mode.AUDIT)]
     assert result_of_findings(findings) == "FAILED"
     assert result_of_findings(findings, Mode.WARN) == "PASSED"
+
+
+def test_what_could_not_be_read_is_an_error_even_if_no_control_reads_it() -> None:
+    assert result_of_findings([finding(Verdict.PASS)], complete=False) == "ERROR"
+    assert result_of_findings([finding(Verdict.FAIL)], complete=False) == "FAILED"
