@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from evidence import dsse, keyring, statement
-from evidence.errors import InvalidEvidenceError
+from evidence.errors import InvalidEvidenceError, LogBusyError
 from evidence.log import Log
 from evidence.statement import new_record_id
 from evidence.verify import VerifiedRecord, verified_records
@@ -137,6 +137,17 @@ class Ledger:
             for record in self.records()
             if record.kind == "restore-drill" and record.predicate["asset"] is not None
         ]
+
+
+def can_open(settings: Settings) -> bool:
+    """Open the log as a signer would, and close it again; False if another process holds it, so that nothing was found
+    out. Raises what opening it raises.
+    """
+    try:
+        with Ledger(settings, writable=True):
+            return True
+    except LogBusyError:
+        return False
 
 
 def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:

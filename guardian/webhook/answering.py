@@ -1,10 +1,12 @@
 """One review from its body to its answer, within its deadline: the one place that knows engine, clock and spool.
 
-Invariants: every review is answered, with the decision, or as declared when there was none in time: no later than half
-way between deadline and the API server's patience, whatever engine and disk do. What must be on disk before its answer
-is. Where that cannot be, the answer still stands, for refusing everything on a full disk would stop the cluster: a
-denial stays a denial, an allow stays an allow; both say that they were not recorded, both are counted, and a gap record
-follows. A dry run writes nothing. I/O: none of its own; runs on the event loop and never blocks it.
+Invariants: what can be read as a review is answered, with the decision, or as declared when there was none in time: no
+later than half way between deadline and the API server's patience, whatever engine and disk do. (What cannot be read,
+and a defect of ours, end as HTTP errors, and then the API server does what its failurePolicy says.) What must be on
+disk before its answer is. Where that cannot be, the answer still stands, for refusing everything on a full disk would
+stop the cluster: a denial stays a denial, an allow stays an allow; both say that they were not recorded, both are
+counted, and a gap record follows. A dry run writes nothing.
+I/O: none of its own; runs on the event loop and never blocks it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import structlog
 from uuid6 import uuid7
 
 from guardian.usecases.admission_request import ReviewError
-from guardian.webhook.judging import Job
+from guardian.webhook.judging import Job, TooLateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from guardian.settings import WebhookSettings
     from guardian.usecases.review import Decision
     from guardian.webhook.counters import Counters
-    from guardian.webhook.judging import Judging
+    from guardian.webhook.judging import Judging, Reviews
     from guardian.webhook.recorder import Recorder
 
 log_events = structlog.get_logger()
@@ -68,8 +70,17 @@ class Answering:
 
         Raises ReviewError for what is none.
         """
-        review = _Review(self, body, deadline, latest)
-        decision, recorded = await review.answered()
+        return self._said(await _Review(self, body, deadline, latest).answered(), arrived)
+
+    async def refuse(self, head: bytes, arrived: float, latest: float, why: str) -> bytes:
+        """Return the answer to the AdmissionReview that begins with `head` and cannot be judged. why: in words.
+
+        Raises ReviewError if the beginning does not say what is asked.
+        """
+        return self._said(await _Review(self, head, latest, latest).refused(why), arrived)
+
+    def _said(self, answer: _Answer, arrived: float) -> bytes:
+        decision, recorded = answer
         if not recorded:
             self.counters.add("unrecorded")
             decision = _unrecorded(decision)
@@ -87,12 +98,13 @@ class _Review:
         self._future: asyncio.Future[_Answer] = answering.loop.create_future()
         self._decision: Decision | None = None
         now = datetime.now(UTC)
-        self._job = Job(body, decision_id=str(uuid7()), now=now, deadline=deadline, decided=self._decided)
-        wait_s = max(0.0, deadline - time.monotonic())
-        self._timer = answering.loop.call_later(wait_s, self._overdue, "deadline")
+        self._job = Job(
+            body, decision_id=str(uuid7()), now=now, deadline=deadline, latest=latest, decided=self._decided
+        )
+        self._timer = self._after(deadline, self._overdue, "deadline")
 
     async def answered(self) -> _Answer:
-        """Return the decision, and whether it is recorded."""
+        """Return the decision, and whether it is recorded. To be called once, or `refused`."""
         if not self._answering.judging.submit(self._job):
             self._overdue("queue")
         try:
@@ -100,12 +112,29 @@ class _Review:
         finally:
             self._timer.cancel()
 
+    async def refused(self, why: str) -> _Answer:
+        """Return the refusal of what cannot be judged, and whether it is recorded."""
+        self._job.claim()
+        self._hasten()
+        self._decide(lambda reviews: reviews.refuse(self._body, decision_id=self._job.id, now=self._job.now, why=why))
+        try:
+            return await self._future
+        finally:
+            self._timer.cancel()
+
     def _overdue(self, why: str) -> None:
-        """Answer as declared if nobody has begun to, and do not wait for the disk longer than until `latest`."""
-        self._timer.cancel()
-        self._timer = self._answering.loop.call_later(max(0.0, self._latest - time.monotonic()), self._unrecorded)
+        """Answer as declared if nobody has begun to."""
+        self._hasten()
         if self._job.claim():
             self._declare(why)
+
+    def _hasten(self) -> None:
+        """Do not wait for the disk longer than until `latest`."""
+        self._timer.cancel()
+        self._timer = self._after(self._latest, self._unrecorded)
+
+    def _after(self, moment: float, function: Callable[..., None], *arguments: object) -> asyncio.TimerHandle:
+        return self._answering.loop.call_later(max(0.0, moment - time.monotonic()), function, *arguments)
 
     def _unrecorded(self) -> None:
         """Answer although the spool has not said that it has the decision."""
@@ -117,7 +146,7 @@ class _Review:
         if isinstance(answer, ReviewError):
             self._call(self._fail, answer)
         elif isinstance(answer, Exception):
-            self._call(self._declare, "engine")
+            self._call(self._declare, "deadline" if isinstance(answer, TooLateError) else "engine")
         else:
             self._record(answer)
 
@@ -129,10 +158,15 @@ class _Review:
             self._declared(why)
 
     def _declared(self, why: str) -> None:
+        said = _WHY[why]
+        self._decide(lambda reviews: reviews.overdue(self._body, decision_id=self._job.id, now=self._job.now, why=said))
+
+    def _decide(self, how: Callable[[Reviews], Decision]) -> None:
+        """Decide without the engine. In any thread."""
         reviews = self._answering.judging.declared
         assert reviews is not None  # noqa: S101 -- a worker that never had an engine serves nothing
         try:
-            decision = reviews.overdue(self._body, decision_id=self._job.id, now=self._job.now, why=_WHY[why])
+            decision = how(reviews)
         except ReviewError as error:
             self._call(self._fail, error)
         else:

@@ -1,13 +1,15 @@
 """The webhook over HTTP: `POST /v1/admit` by hand, for its speed; probes and metrics through Starlette.
 
-Invariants: only a complete, small enough JSON body in time is looked at. What is answered to a bad request names what
-is wrong, cut short, never what was sent. Bodies under way never take more memory than `BODIES_BYTES`. I/O: none.
+Invariants: only a complete, small enough JSON body in time is judged; one that is too large is refused by what its
+beginning says, for an HTTP error would let it pass. What is answered to a bad request names what is wrong, cut short,
+never what was sent. No more than `BODIES_BYTES` of bodies are under way. I/O: none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Final
@@ -22,7 +24,7 @@ from guardian.usecases.admission_request import ReviewError
 from guardian.webhook.connection import ARRIVED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
 
 log_events = structlog.get_logger()
 
-BODY_BYTES: Final = 8 * 1024 * 1024  # an API server takes objects of 3 MiB; a review holds two and more
-BODIES_BYTES: Final = 48 * 1024 * 1024
+_MIB: Final = 1024 * 1024
+# An API server takes objects of 3 MiB. A review holds two, and each letter of them may take six, as in \\u003c for <.
+BODY_BYTES: Final = 40 * _MIB
+BODIES_BYTES: Final = 2 * BODY_BYTES + 4 * _MIB
+_HEAD_BYTES: Final = 64 * 1024  # of a body, enough to say what is asked; so much of each is always taken
 _LONGEST_ERROR: Final = 300
 _DROP_S: Final = 1.0
 
@@ -46,6 +51,14 @@ class _RefusedError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class _TooLargeError(Exception):
+    """A body that cannot be taken. head: its beginning. why: in words."""
+
+    def __init__(self, head: bytes, why: str) -> None:
+        super().__init__(why)
+        self.head, self.why = head, why
 
 
 class App:
@@ -74,23 +87,21 @@ class App:
         arrived: float = scope.get(ARRIVED) or time.monotonic()
         close = False
         try:
-            timeout_s = _asked(scope)
-            deadline, latest = self._answering.limits(arrived, timeout_s)
-            body = await self._body(scope, receive, deadline)
+            deadline, latest = self._answering.limits(arrived, _asked(scope))
+            status, kind = 200, b"application/json"
             try:
-                status, kind, content = (
-                    200,
-                    b"application/json",
-                    await self._answering.answer(body, arrived, deadline, latest),
-                )
-            finally:
-                self._bodies -= len(body)
+                content = await self._judged(scope, receive, arrived, deadline, latest)
+            except _TooLargeError as error:
+                close = True
+                await _dropped(receive, deadline)
+                content = await self._refused(error, arrived, latest)
         except ReviewError as error:
             status, kind, content = 400, b"text/plain; charset=utf-8", _short(str(error))
         except _RefusedError as error:
             status, kind, content = error.status, b"text/plain; charset=utf-8", _short(str(error))
-            close = True  # the rest of the body is not read, or was dropped
-            await _dropped(receive)
+            if not close:
+                close = True  # the rest of the body is not read, or was dropped
+                await _dropped(receive)
         except Exception as error:  # noqa: BLE001 -- a defect: the API server does what its failurePolicy says
             # The type alone: the text of an unexpected error may hold what was reviewed.
             log_events.error("webhook_answer_failed", error=type(error).__name__)  # noqa: TRY400 -- see above
@@ -103,8 +114,23 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
+    async def _judged(self, scope: Scope, receive: Receive, arrived: float, deadline: float, latest: float) -> bytes:
+        """Return the answer to the review in the body. Raises ReviewError, _RefusedError, _TooLargeError."""
+        body = await self._body(scope, receive, deadline)
+        try:
+            return await self._answering.answer(body, arrived, deadline, latest)
+        finally:
+            self._bodies -= len(body)
+
+    async def _refused(self, found: _TooLargeError, arrived: float, latest: float) -> bytes:
+        """Return the answer to the review that `found` begins. Raises _RefusedError if the beginning tells nothing."""
+        try:
+            return await self._answering.refuse(found.head, arrived, latest, found.why)
+        except ReviewError:
+            raise _RefusedError(413, found.why) from None
+
     async def _body(self, scope: Scope, receive: Receive, deadline: float) -> bytes:
-        """Return the whole body, and have it counted in `_bodies`. Raises _RefusedError."""
+        """Return the whole body, and have it counted in `_bodies`. Raises _RefusedError, _TooLargeError."""
         parts: list[bytes] = []
         size = 0
         announced = _announced(scope)
@@ -115,23 +141,29 @@ class App:
                     part: bytes = message.get("body", b"")
                     size += len(part)
                     self._bodies += len(part)
-                    self._bounded(max(size, announced))
                     if message["type"] == "http.disconnect":
+                        size, self._bodies = 0, self._bodies - size
                         return b""  # nobody is there to read what is wrong with that
-                    if not message["more_body"]:
-                        return b"".join((*parts, part)) if parts else part
                     parts.append(part)
+                    if size >= _HEAD_BYTES:
+                        self._bounded(max(size, announced), parts)
+                    if not message["more_body"]:
+                        return b"".join(parts)
         except BaseException as error:
             self._bodies -= size
+            parts.clear()  # the error's traceback would keep them
             if isinstance(error, TimeoutError):
                 raise _RefusedError(408, "the request did not arrive in time") from None
             raise
 
-    def _bounded(self, size: int) -> None:
+    def _bounded(self, size: int, parts: Sequence[bytes]) -> None:
         if size > BODY_BYTES:
-            raise _RefusedError(413, f"an AdmissionReview may have {BODY_BYTES} bytes")
-        if self._bodies > BODIES_BYTES:
-            raise _RefusedError(503, "too many large requests at once")
+            why = f"the request is larger than {BODY_BYTES // _MIB} MiB"
+        elif self._bodies > BODIES_BYTES:
+            why = "there are too many large requests at once; try again"
+        else:
+            return
+        raise _TooLargeError(b"".join(parts)[:_HEAD_BYTES], why)
 
     async def _healthz(self, _request: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -155,17 +187,15 @@ def _asked(scope: Scope) -> float | None:
     kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     if kind.partition(b";")[0].strip().lower() != b"application/json":
         raise _RefusedError(415, "the Content-Type must be application/json")
-    if _announced(scope) > BODY_BYTES:
-        raise _RefusedError(413, f"an AdmissionReview may have {BODY_BYTES} bytes")
     query: bytes = scope["query_string"]
     return _timeout(query) if query else None
 
 
-async def _dropped(receive: Receive) -> None:
+async def _dropped(receive: Receive, deadline: float = math.inf) -> None:
     """Read on for a moment and drop it: a connection closed on unread bytes may lose the answer on its way."""
     size = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DROP_S):
+        async with asyncio.timeout(max(0.0, min(_DROP_S, deadline - time.monotonic()))):
             while size < 4 * BODY_BYTES:
                 message = await receive()
                 size += len(message.get("body", b""))

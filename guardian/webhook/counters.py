@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OUTCOMES: Final = ("allow", "warn", "deny", "error", "overdue", "exempt")
 OVERDUE: Final = ("queue", "deadline", "engine")
-REFUSED: Final = ("400", "405", "408", "413", "415", "500", "503")
+REFUSED: Final = ("400", "405", "408", "413", "415", "500")
 
 # Gauges hold what is now; a new worker begins them at 0.
 GAUGES: Final = ("ready", "queue_depth", "heartbeat_ns", "certificate_expires_s")

@@ -2,8 +2,9 @@
 
 Invariants: an engine is used by one thread, from its making to its end. A review is answered by whoever claims it
 first: the engine's thread with a decision, or the event loop because the deadline has passed. One whose deadline has
-passed is never begun. At most `queue` wait. An engine that does not come back is abandoned to its thread and replaced;
-of those a process bears only a few, then it asks to be replaced itself (`hopeless`). I/O: the engine's; the clock.
+passed is never begun; a decision that comes after the API server has given up is none. At most `queue` wait. An engine
+that does not come back is abandoned to its thread and replaced; of those a process bears only a few, then it asks to be
+replaced itself (`hopeless`). I/O: the engine's; the clock.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _STUCK_AFTER_S: Final = 1.0  # past the deadline: a Wasm engine ends itself at t
 _REOPEN_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
+class TooLateError(Exception):
+    """There was a decision, but the API server no longer waits for it."""
+
+
 class Reviews(Protocol):
     """What answers reviews: `usecases.review.Reviewer`."""
 
@@ -41,6 +46,10 @@ class Reviews(Protocol):
         """Answer as declared, without the engine. Raises ReviewError."""
         ...
 
+    def refuse(self, head: bytes, *, decision_id: str, now: datetime, why: str) -> Decision:
+        """Refuse, by its beginning, what cannot be judged. In any thread. Raises ReviewError."""
+        ...
+
     def close(self) -> None:
         """Let go of the engine."""
         ...
@@ -49,11 +58,12 @@ class Reviews(Protocol):
 class Job:
     """One review under way.
 
-    deadline: monotonic. decided: called in the engine's thread, if it won the claim, with the decision or with why
-    there is none (ReviewError: it was no review; any other: the engine failed).
+    deadline, latest: monotonic; when it should be decided, and when nobody waits for its answer any more. decided:
+    called in the engine's thread, if it won the claim, with the decision or with why there is none (ReviewError: it was
+    no review; TooLateError; any other: the engine failed).
     """
 
-    __slots__ = ("_claim", "body", "deadline", "decided", "id", "now")
+    __slots__ = ("_claim", "body", "deadline", "decided", "id", "latest", "now")
 
     def __init__(
         self,
@@ -62,9 +72,11 @@ class Job:
         decision_id: str,
         now: datetime,
         deadline: float,
+        latest: float,
         decided: Callable[[Job, Decision | Exception], None],
     ) -> None:
-        self.body, self.id, self.now, self.deadline, self.decided = body, decision_id, now, deadline, decided
+        self.body, self.id, self.now, self.decided = body, decision_id, now, decided
+        self.deadline, self.latest = deadline, latest
         self._claim = threading.Lock()
 
     def claim(self) -> bool:
@@ -215,7 +227,9 @@ class _Lane(threading.Thread):
             answer = error
         self.running = None
         if job.claim():
-            job.decided(job, answer)
+            # The event loop claims at the deadline: past `latest` it was held up too, as when the machine stood still.
+            late = time.monotonic() > job.latest and not isinstance(answer, Exception)
+            job.decided(job, TooLateError() if late else answer)
         return not isinstance(answer, Exception) or isinstance(answer, ReviewError)
 
     def _close(self) -> None:

@@ -2,8 +2,9 @@
 
 Invariants: it alone opens signing keys, and it takes no request; workers are given neither the keys nor the environment
 variables that hold secrets they have no use for. A worker that ends is started again, later each time it ends early;
-one that no longer tends its clock is killed first. SIGTERM and SIGINT: workers answer what is under way, what is
-spooled is signed, then it returns. If it is killed, the workers see its socket close and end.
+one that no longer tends its clock is killed first. No worker begins where the log cannot be signed into. SIGTERM and
+SIGINT: workers answer what is under way, what is spooled is signed, then it returns, or says what could not be signed.
+If it is killed, the workers see its socket close and end.
 I/O: the socket, processes, the signer's.
 """
 
@@ -27,6 +28,8 @@ import guardian
 from guardian.errors import GuardianError, UsageError
 from guardian.settings import PostgresCollector, Secret
 from guardian.usecases import decisions
+from guardian.usecases.ledger import can_open
+from guardian.usecases.spool import backlog
 from guardian.webhook import counters as shared
 from guardian.webhook.counters import Counters
 from guardian.webhook.tls import Certificate
@@ -45,6 +48,7 @@ _EARLY_S: Final = 30.0
 _HUNG_S: Final = 15.0  # without a heartbeat, of which there are four a second
 _STARTING_S: Final = 2 * ENGINE_S + 10
 _SIGNER_PAUSE_S: Final = 5.0
+_OPENING_S: Final = 20.0
 _LOOK_S: Final = 0.1
 
 
@@ -52,7 +56,8 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
     """Serve until SIGTERM or SIGINT. To be called in the main thread.
 
     listening: told `host:port` once the first worker takes requests. verbose: workers log everything.
-    Raises UsageError if configuration, certificate or address do not serve, GuardianError if no worker can begin.
+    Raises UsageError if configuration, certificate or address do not serve, GuardianError if no worker can begin or
+    decisions are left that could not be signed, and what opening the log raises.
     """
     webhook = settings.webhook
     if webhook is None:
@@ -63,6 +68,7 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
         supervisor = _Supervisor(settings, webhook, listener, verbose=verbose)
         signer = _Signer(settings, supervisor.counters, stop)
         signer.start()
+        signer.opened.wait(_OPENING_S)  # a log that is held for longer keeps nobody from being answered
         try:
             supervisor.run(stop, listening)
         finally:
@@ -71,6 +77,13 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
             signer.finish()
     if signer.refused is not None:
         raise signer.refused
+    left = backlog(webhook.spool)
+    if left.files:
+        raise GuardianError(
+            f"{left.files} file(s) of decisions in {webhook.spool} could not be signed into the log"
+            f"{f': {signer.failed}' if signer.failed else ''}. Keep them; once that is mended, the next "
+            "`guardian webhook` with this configuration signs them"
+        )
 
 
 @dataclass(slots=True)
@@ -255,28 +268,42 @@ class _Signer(threading.Thread):
     """Signs what is spooled. What fails is tried again, for the spool keeps everything; serving goes on meanwhile."""
 
     def __init__(self, settings: Settings, counters: Counters, stop: threading.Event) -> None:
-        """stop: set if the configuration allows no signing at all; then `refused` says why."""
+        """stop: set if nothing can be signed at all; then `refused` says why."""
         super().__init__(name="signer", daemon=True)
         self._settings, self._counters, self._stop_all = settings, counters, stop
         self._done = threading.Event()
-        self.refused: UsageError | None = None
+        self.opened = threading.Event()  # or refused
+        self.refused: Exception | None = None
+        self.failed = ""  # why signing failed the last time
 
     def run(self) -> None:
         """Sign until `finish`, and what is left then."""
+        try:
+            if not can_open(self._settings):
+                log_events.warning("webhook_log_busy")
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the main thread raises it
+            self._refuse(error)
+            return
+        finally:
+            self.opened.set()
         first = True
         while True:
             try:
                 decisions.sign_spool(self._settings, stop=self._done)
             except Exception as error:  # noqa: BLE001 -- serving goes on while the log cannot be written
                 if first and isinstance(error, UsageError):
-                    self.refused = error
-                    self._stop_all.set()
+                    self._refuse(error)
                     return
+                self.failed = str(error)
                 self._counters.add("signer_failures")
                 log_events.error("webhook_signing_failed", reason=str(error))  # noqa: TRY400 -- the reason says it
             first = False
             if self._done.wait(_SIGNER_PAUSE_S):
                 return
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused = error
+        self._stop_all.set()
 
     def finish(self) -> None:
         """Return once everything is signed, or cannot be."""

@@ -30,7 +30,8 @@ import uvloop
 
 from guardian import config, telemetry
 from guardian.errors import GuardianError, UsageError
-from guardian.usecases.review import Outcome, Reviewer
+from guardian.usecases.admission_answer import Outcome
+from guardian.usecases.review import Reviewer
 from guardian.usecases.spool import backlog
 from guardian.webhook.answering import Answering
 from guardian.webhook.app import App
@@ -139,11 +140,13 @@ class Worker:
     def _prove(self) -> None:
         """Have a small pod judged, as a dry run: what cannot judge that must get no requests. Raises GuardianError."""
         answers: queue.SimpleQueue[Decision | Exception] = queue.SimpleQueue()
+        until = time.monotonic() + ENGINE_S
         job = Job(
             _POD,
             decision_id="self-review",
             now=datetime.now(UTC),
-            deadline=time.monotonic() + ENGINE_S,
+            deadline=until,
+            latest=until,
             decided=lambda _job, answer: answers.put(answer),
         )
         self._judging.submit(job)

@@ -23,6 +23,8 @@ import uvloop
 from guardian import config
 from guardian.usecases.review import Reviewer
 from guardian.webhook import counters as shared
+from guardian.webhook.answering import Answering
+from guardian.webhook.app import BODY_BYTES
 from guardian.webhook.counters import Counters
 from guardian.webhook.worker import Worker
 from tests.support import guardian
@@ -35,6 +37,7 @@ from tests.webhook_support import (
     exchange,
     post,
     review,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -190,6 +193,35 @@ def test_a_log_that_cannot_be_signed_into_as_configured_ends_the_command_with_th
     assert "keys.record" in ended.stderr
 
 
+@pytest.mark.parametrize("content", [None, "no key at all"])
+def test_without_a_signing_key_nothing_is_served_and_the_reason_is_said(site: Site, content: str | None) -> None:
+    key = site.folder / "keys" / "record.pem"
+    key.unlink()
+    if content is not None:
+        key.write_text(content)
+        key.chmod(0o600)
+    ended = guardian("webhook", "--config", str(site.config), env={"PATH": site.path})
+    assert ended.code == 3
+    assert str(key) in ended.stderr
+    assert "webhook answers" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_decisions_that_cannot_be_signed_at_its_end_are_told_kept_and_signed_by_the_next_one(site: Site) -> None:
+    objects = site.folder / ".guardian" / "objects"
+    running = site.start()
+    try:
+        objects.write_text("in the way")
+        denied = running.post(review(image=FORBIDDEN)).response["auditAnnotations"]["decision"]
+        assert running.stop() == 3
+    finally:
+        running.kill()
+    assert f"1 file(s) of decisions in {site.spool} could not be signed" in running.text
+    objects.unlink()
+    with site.running():
+        await_that(lambda: denied in _signed(site))
+
+
 def test_what_cannot_serve_is_said_and_exits_2(site: Site) -> None:
     with socket.create_server((HOST, site.port)):
         taken = guardian("webhook", "--config", str(site.config))
@@ -249,6 +281,7 @@ class _Served:
     """A worker on an event loop in a thread of its own."""
 
     def __init__(self, site: Site, reviewer: type[Reviewer]) -> None:
+        self.site = site
         settings = config.load(site.config)
         assert settings.webhook is not None
         memory = shared.create(1)
@@ -356,6 +389,37 @@ def test_a_full_queue_is_answered_at_once_as_declared(tmp_path: Path, stoppable:
     messages = [answer["status"]["message"] for answer in answers if answer["auditAnnotations"]["outcome"] == "overdue"]
     assert len(messages) == 5
     assert all("too many reviews wait" in message for message in messages)
+
+
+def test_a_decision_that_comes_when_the_api_server_has_given_up_counts_as_overdue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after the machine stood still: the deadline's own timer has not run yet.
+    monkeypatch.setattr(Answering, "limits", lambda _self, arrived, _timeout_s: (arrived + 25.0, arrived))
+    with _serving(_quick(tmp_path, ", timeout: 30s, deadline: 25s")) as served:
+        site = served.site
+        late, opened = (_ask(site, review(namespace=namespace)) for namespace in ("erp", "other"))
+        assert served.counters.get("overdue.deadline") == 2
+    assert (late["auditAnnotations"]["outcome"], late["allowed"]) == ("overdue", False)
+    assert (opened["auditAnnotations"]["outcome"], opened["allowed"]) == ("overdue", True)
+
+
+def test_large_reviews_that_come_all_at_once_are_refused_and_small_ones_are_judged_meanwhile(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", site.path)
+    document = review(namespace="other")
+    document["request"]["object"]["metadata"]["annotations"] = {"padding": "x" * (BODY_BYTES - 64 * 1024)}
+    large = written(document)
+    head = "POST /v1/admit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(large)}\r\n\r\n"
+    with _serving(site), contextlib.ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(site.tls()).sendall(head.encode() + large[:-1])
+        refused = _ask(site, document)
+        assert refused["allowed"] is False
+        assert "too many large requests" in refused["status"]["message"]
+        assert _ask(site, review())["auditAnnotations"]["outcome"] == "allow"
 
 
 def test_a_review_that_breaks_the_engine_costs_itself_only(tmp_path: Path, stoppable: type[_Stoppable]) -> None:
