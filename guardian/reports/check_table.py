@@ -58,10 +58,9 @@ def _of_file(found: Sequence[Located | Problem], checked: Checked, least_mode: M
         counts = finding.mode.rank >= least_mode.rank
         said = "waived" if finding.waiver else finding.mode if counts else f"{finding.mode}: not counted"
         heading = f"{finding.control}  {finding.resource}  ({said})"
-        first, *others = one.places
-        parts += _entry(f"{first.file}:{first.line}", finding.verdict, heading, finding.message)
-        if others:
-            more = [f"{place.file}:{place.line}" for place in others]
+        first, *more = dict.fromkeys(f"{place.file}:{place.line}" for place in one.places)
+        parts += _entry(first, finding.verdict, heading, finding.message)
+        if more:
             parts.append(_below(f"also at {words.listed(more, _MOST_NAMED)}"))
         remedy = checked.controls[finding.control].get("remediation")
         if remedy and finding.verdict is Verdict.FAIL and finding.control not in told:
