@@ -108,8 +108,18 @@ def _role(kind: str, namespace: str | None) -> list[Resource]:
             {"nonResourceURLs": ["*"], "verbs": ["get"]},
             {"apiGroups": ["rbac"], "resources": ["x"], "verbs": []},
         ],
+        "hooks": [
+            {
+                "apiGroups": ["admissionregistration.k8s.io"],
+                "resources": ["validatingwebhookconfigurations"],
+                "verbs": ["get", "delete"],
+            },
+            {"nonResourceURLs": ["/a*", "/api/*"], "verbs": ["get"]},
+        ],
     }
-    return [kubernetes(kind, name, namespace, rules=found) for name, found in rules.items()]
+    selectors = [{"matchLabels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}, {"matchLabels": {"a": "b"}}]
+    sum_of = kubernetes(kind, "sum", namespace, rules=None, aggregationRule={"clusterRoleSelectors": selectors})
+    return [*(kubernetes(kind, name, namespace, rules=found) for name, found in rules.items()), sum_of]
 
 
 def _binding(kind: str, namespace: str | None) -> list[Resource]:
@@ -120,7 +130,12 @@ def _binding(kind: str, namespace: str | None) -> list[Resource]:
         "anna": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "anna"}],
     }
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    return [kubernetes(kind, name, namespace, subjects=who, roleRef=dict(reference)) for name, who in subjects.items()]
+    manager = "system:kube-controller-manager"
+    shipped = {**reference, "name": manager}
+    return [
+        *(kubernetes(kind, name, namespace, subjects=who, roleRef=dict(reference)) for name, who in subjects.items()),
+        kubernetes(kind, "manager", namespace, subjects=[{"kind": "User", "name": manager}], roleRef=shipped),
+    ]
 
 
 def _policies() -> list[Resource]:
@@ -138,6 +153,20 @@ def _policies() -> list[Resource]:
             },
         ),
         kubernetes(kind, "open", spec={"podSelector": {}, "ingress": [{}], "egress": [{}]}),
+        kubernetes(
+            kind,
+            "wide",
+            spec={
+                "podSelector": {},
+                "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {}}]}],
+                "egress": [
+                    {
+                        "to": [{"ipBlock": {"cidr": "0.0.0.0/2", "except": ["10.0.0.0/8"]}}],
+                        "ports": [{"port": 1, "endPort": 32767}, {"port": 32768, "endPort": 65535}],
+                    }
+                ],
+            },
+        ),
     ]
 
 

@@ -64,7 +64,7 @@ last(port) := port.endPort if {
 	is_number(port.endPort)
 } else := port.port
 
-# opens_all_ports(rule): of a protocol at least.
+# opens_all_ports(rule): of a protocol at least, or more than 60,000 of its ports by ranges together.
 opens_all_ports(rule) if count(listed(rule, "ports")) == 0
 
 opens_all_ports(rule) if {
@@ -73,27 +73,40 @@ opens_all_ports(rule) if {
 }
 
 opens_all_ports(rule) if {
-	some port in listed(rule, "ports")
-	port.port == 1
-	port.endPort == 65535
+	some transport in ["TCP", "UDP", "SCTP"]
+	ranges := {[port.port, last(port)] |
+		some port in listed(rule, "ports")
+		is_number(port.port)
+		protocol(port) == transport
+	}
+	sum([number | some [start, end] in ranges; number := (end - start) + 1]) > 60000
 }
 
-# opens_to_all(rule, direction): every address may. A rule without peers names everyone.
+# opens_to_all(rule, direction): every address may, or so many that it is no narrowing, or every pod of the cluster. A rule
+# without peers names everyone.
 opens_to_all(rule, direction) if count(peers(rule, direction)) == 0
 
 opens_to_all(rule, direction) if {
 	some peer in peers(rule, direction)
-	all_addresses(peer)
+	anyone(peer)
 }
 
-# Two halves are a whole, so half of all addresses is as good as all.
-all_addresses(peer) if {
+# A few large blocks are a whole, and exceptions may be as small as one address.
+anyone(peer) if {
 	[address, length] := split(peer.ipBlock.cidr, "/")
-	to_number(length) <= most[contains(address, ":")]
-	count(listed(peer.ipBlock, "except")) == 0
+	to_number(length) <= shortest[contains(address, ":")]
 }
 
-most := {false: 1, true: 3}
+anyone(peer) if {
+	selector.everything(peer.namespaceSelector)
+	all_of_them(object.get(peer, "podSelector", null))
+}
+
+all_of_them(null)
+
+all_of_them(selector_of_pods) if selector.everything(selector_of_pods)
+
+shortest := {false: 8, true: 16}
 
 well_formed(spec) if {
 	is_object(spec)

@@ -67,27 +67,51 @@ test_ports_are_all_one_a_range_or_a_name if {
 	}
 }
 
-test_all_ports_are_no_list_no_number_or_the_whole_range if {
-	every rule in [{}, ports([]), ports([{"port": 80}, {"protocol": "UDP"}]), ports([{"port": 1, "endPort": 65535}])] {
+test_all_ports_are_no_list_no_number_or_ranges_of_nearly_all if {
+	every rule in [
+		{},
+		ports([]),
+		ports([{"port": 80}, {"protocol": "UDP"}]),
+		ports([{"port": 1, "endPort": 65535}]),
+		ports([{"port": 2, "endPort": 65535}]),
+		ports([{"port": 1, "endPort": 32767}, {"port": 32768, "endPort": 65535}]),
+		ports([{"port": 1, "endPort": 60001, "protocol": "UDP"}]),
+	] {
 		policy.opens_all_ports(rule)
 	}
-	not policy.opens_all_ports(ports([{"port": 1, "endPort": 65534}]))
 	not policy.opens_all_ports(ports([{"port": 80}]))
-	not policy.opens_all_ports(ports([{"port": 2, "endPort": 65535}]))
+	not policy.opens_all_ports(ports([{"port": "db"}]))
+	not policy.opens_all_ports(ports([{"port": 1, "endPort": 60000}]))
+	not policy.opens_all_ports(ports([{"port": 30000, "endPort": 65535}, {"port": 30000, "endPort": 65535}]))
+	not policy.opens_all_ports(ports([{"port": 1, "endPort": 40000}, {"port": 1, "endPort": 40000, "protocol": "UDP"}]))
 }
 
 blocks(cidrs) := {"from": [{"ipBlock": {"cidr": cidr}} | some cidr in cidrs]}
 
-test_rule_without_peers_or_with_half_of_all_addresses_opens_to_all if {
+test_rule_without_peers_or_with_a_large_block_or_every_pod_opens_to_all if {
 	policy.opens_to_all({}, "ingress")
 	policy.opens_to_all({"from": []}, "ingress")
 	policy.opens_to_all({"from": [{"podSelector": {}}]}, "egress")
-	every cidr in ["0.0.0.0/0", "128.0.0.0/1", "::/0", "2000::/3"] {
-		policy.opens_to_all(blocks([cidr]), "ingress")
+	every cidr in ["0.0.0.0/0", "128.0.0.0/1", "64.0.0.0/2", "10.0.0.0/8", "::/0", "2000::/3", "fd00::/16"] {
+		policy.opens_to_all(blocks(["192.168.0.0/16", cidr]), "ingress")
 	}
-	not policy.opens_to_all(blocks(["10.0.0.0/8", "64.0.0.0/2", "fd00::/8"]), "ingress")
-	not policy.opens_to_all({"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}, "ingress")
-	not policy.opens_to_all({"from": [{"namespaceSelector": {}}]}, "ingress")
+	not policy.opens_to_all(blocks(["10.0.0.0/9", "192.168.0.0/16", "fd00:1::/17"]), "ingress")
+	policy.opens_to_all({"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["192.0.2.1/32"]}}]}, "ingress")
+	every peer in [
+		{"namespaceSelector": {}},
+		{"namespaceSelector": {"matchLabels": {}}, "podSelector": null},
+		{"namespaceSelector": {}, "podSelector": {}},
+	] {
+		policy.opens_to_all({"from": [peer]}, "ingress")
+	}
+	every peer in [
+		{"podSelector": {}},
+		{"podSelector": {}, "namespaceSelector": null},
+		{"namespaceSelector": {"matchLabels": {"team": "erp"}}},
+		{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}},
+	] {
+		not policy.opens_to_all({"from": [peer]}, "ingress")
+	}
 }
 
 test_what_the_api_server_accepts_is_well_formed if {

@@ -4,7 +4,8 @@
 # description: |
 #   By role (`ClusterRole:name`), the rules of the roles that Kubernetes 1.36 makes itself which rbac.wildcard would refuse,
 #   each member a set because order says nothing. `admin` and `edit` are aggregated: they hold what
-#   system:aggregate-to-edit holds. Source: k8s.io/kubernetes v1.36.3, plugin/pkg/auth/authorizer/rbac/bootstrappolicy.
+#   system:aggregate-to-edit holds. Also, by name, whom a role is bound to as it ships, in the words of rbac.cluster-admin,
+#   but for cluster-admin itself, whose subjects are a parameter. Source: k8s.io/kubernetes v1.36.3, plugin/pkg/auth/authorizer/rbac/bootstrappolicy.
 package guardian.lib.shipped_roles
 
 edits := {
@@ -20,6 +21,20 @@ edits := {
 		"verbs": {"create", "delete", "deletecollection", "patch", "update"},
 	},
 	{"apiGroups": {""}, "resources": {"serviceaccounts/token"}, "verbs": {"create"}},
+	{
+		"apiGroups": {""},
+		"resources": {
+			"configmaps",
+			"persistentvolumeclaims",
+			"replicationcontrollers",
+			"replicationcontrollers/scale",
+			"secrets",
+			"serviceaccounts",
+			"services",
+			"services/proxy",
+		},
+		"verbs": {"create", "delete", "deletecollection", "patch", "update"},
+	},
 }
 
 rules := {
@@ -82,4 +97,15 @@ rules := {
 		{"apiGroups": {""}, "resources": {"configmaps", "secrets"}, "verbs": {"get", "list", "watch"}},
 		{"apiGroups": {""}, "resources": {"serviceaccounts/token"}, "verbs": {"create"}},
 	},
+}
+
+subjects := {
+	"system:controller:certificate-controller": {"ServiceAccount:kube-system/certificate-controller"},
+	"system:controller:clusterrole-aggregation-controller": {"ServiceAccount:kube-system/clusterrole-aggregation-controller"},
+	"system:controller:disruption-controller": {"ServiceAccount:kube-system/disruption-controller"},
+	"system:controller:generic-garbage-collector": {"ServiceAccount:kube-system/generic-garbage-collector"},
+	"system:controller:horizontal-pod-autoscaler": {"ServiceAccount:kube-system/horizontal-pod-autoscaler"},
+	"system:controller:namespace-controller": {"ServiceAccount:kube-system/namespace-controller"},
+	"system:controller:resourcequota-controller": {"ServiceAccount:kube-system/resourcequota-controller"},
+	"system:kube-controller-manager": {"User:system:kube-controller-manager"},
 }

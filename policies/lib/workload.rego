@@ -67,13 +67,34 @@ path(prefix, entry) := concat("", [prefix, "spec.", entry[0], "[", format_int(en
 
 # crowd(spec) says that a pod has more containers or volumes than are judged one by one. No real pod comes near; but one
 # that took longer than anybody waits to judge would be a way past admission.
-crowd(spec) := concat("", ["has ", format_int(number, 10), " ", noun, ", and none may have more than ", format_int(most, 10)]) if {
-	[number, noun] := [pair |
-		some pair in [[listed(spec, groups), "containers"], [listed(spec, ["volumes"]), "volumes"]]
-		pair[0] > most
-	][0]
-}
+crowd(spec) := too_many([[listed(spec, groups), "containers", most], [listed(spec, ["volumes"]), "volumes", most]])
 
 most := 200
+
+# crowd_within(pod) says the same of what containers and the pod itself hold, for a pod that is no crowd.
+crowd_within(pod) := too_many([
+	[sum([size(container, ["ports"]) | some [_, _, container] in containers(pod.spec)]), "ports", 500],
+	[sum([number | some entry in containers(pod.spec); number := capabilities(entry[2])]), "capabilities", 500],
+	[size(pod.spec, ["securityContext", "sysctls"]), "sysctls", most],
+	[count(app_armor_annotations(pod)), "AppArmor annotations", most],
+])
+
+# too_many(numbers) is about the first of these [number, noun, most] where there are more; undefined where there is none.
+too_many(numbers) := [text |
+	some [number, noun, limit] in numbers
+	number > limit
+	text := sprintf("has %d %s, and none may have more than %d", [number, noun, limit])
+][0]
+
+capabilities(container) := sum([size(container, ["securityContext", "capabilities", list]) | some list in ["add", "drop"]])
+
+size(parent, path) := count(found) if {
+	found := object.get(parent, path, [])
+	is_array(found)
+} else := 0
+
+app_armor_annotation := "container.apparmor.security.beta.kubernetes.io/"
+
+app_armor_annotations(pod) := [key | some key, _ in pod.metadata.annotations; startswith(key, app_armor_annotation)]
 
 listed(spec, keys) := sum([count(spec[key]) | some key in keys; is_array(spec[key])])

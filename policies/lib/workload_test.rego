@@ -78,3 +78,30 @@ test_a_large_pod_is_no_crowd if {
 	not workload.crowd({"containers": many, "volumes": many})
 	not workload.crowd({"containers": "x", "volumes": null})
 }
+
+inside(content) := {"metadata": {}, "spec": {"containers": [content, {"name": "b"}]}}
+
+repeated(value, times) := [value | some _ in numbers.range(1, times)]
+
+test_more_ports_capabilities_sysctls_or_profiles_than_any_pod_has_are_a_crowd_within if {
+	every entry in [
+		[inside({"ports": repeated({"hostPort": 1}, 501)}), "has 501 ports, and none may have more than 500"],
+		[inside({"securityContext": {"capabilities": {"add": repeated("A", 251), "drop": repeated("A", 250)}}}), "has 501 cap"],
+		[{"spec": {"securityContext": {"sysctls": repeated({}, 201)}}}, "has 201 sysctls, and none may have more than 200"],
+		[{"metadata": {"annotations": profiles(201)}}, "has 201 AppArmor annotations"],
+	] {
+		startswith(workload.crowd_within(object.union({"metadata": {}, "spec": {"containers": []}}, entry[0])), entry[1])
+	}
+}
+
+profiles(number) := {concat("", [workload.app_armor_annotation, format_int(i, 10)]): "x" | some i in numbers.range(1, number)}
+
+test_a_pod_that_holds_much_is_no_crowd_within if {
+	container := {"ports": repeated({}, 250), "securityContext": {"capabilities": {"add": repeated("A", 250)}}}
+	not workload.crowd_within({
+		"metadata": {"annotations": object.union(profiles(200), {format_int(i, 10): "x" | some i in numbers.range(1, 900)})},
+		"spec": {"containers": [container, container], "securityContext": {"sysctls": repeated({}, 200)}},
+	})
+	not workload.crowd_within({"metadata": "x", "spec": "x"})
+	not workload.crowd_within(inside({"ports": "x", "securityContext": {"capabilities": "x"}}))
+}

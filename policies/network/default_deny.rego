@@ -4,9 +4,11 @@
 # description: |
 #   For ingress and for egress, a namespace has a NetworkPolicy that selects all its pods (an empty podSelector) and
 #   restricts that direction, so that a pod can reach and be reached only as policies say. What such a policy itself allows
-#   is allowed knowingly; but policies add up, and one that allows every address on all ports of a protocol (a rule without
-#   peers, or an ipBlock of at least half of all addresses without `except`) for all pods, or for all that lack a label,
-#   undoes the denial. policyTypes count as the API defines them: where they are absent, a policy restricts ingress, and
+#   is allowed knowingly; but policies add up, and one for all pods, or for all that lack a label, undoes the denial with a
+#   rule that allows everyone on all ports of a protocol. Everyone is a rule without peers, a namespaceSelector `{}` that
+#   no podSelector narrows (every pod of the cluster), and an ipBlock of a prefix up to /8 (IPv6: /16) whatever it excepts:
+#   a few of them, or one that excepts an address, are all there is. All ports are no ports, a protocol without a port, and
+#   ranges of one rule that add up to more than 60,000. policyTypes count as the API defines them: where they are absent, a policy restricts ingress, and
 #   egress only if it has egress rules.
 #   Judged are NetworkPolicies of the Kubernetes API, not those of a network plugin, and not whether a plugin enforces them.
 #   Namespaces that are being deleted, and those on `exempt`, are passed over.

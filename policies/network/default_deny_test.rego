@@ -67,11 +67,14 @@ test_denial_that_allows_something_is_one if {
 	passes([policy("dns", {
 		"policyTypes": ["Ingress", "Egress"],
 		"ingress": [{"from": [{"podSelector": {}}]}],
-		"egress": [{"to": [{"namespaceSelector": {}}]}, {"ports": [{"port": 53}]}],
+		"egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": 443}]}, {"ports": [{"port": 53}]}],
 	})])
 	passes([policy("https", {
 		"policyTypes": ["Ingress", "Egress"],
-		"egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}],
+		"egress": [{
+			"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}],
+			"ports": [{"port": 443}],
+		}],
 	})])
 }
 
@@ -82,6 +85,10 @@ test_policy_that_allows_everything_undoes_the_denial if {
 		{"ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]},
 		{"ingress": [{"ports": [{"protocol": "TCP"}]}]},
 		{"ingress": [{"ports": [{"port": 1, "endPort": 65535}]}]},
+		{"ingress": [{"ports": [{"port": 1, "endPort": 32767}, {"port": 32768, "endPort": 65535}]}]},
+		{"ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["192.0.2.1/32"]}}]}]},
+		{"ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/2"}}, {"ipBlock": {"cidr": "64.0.0.0/2"}}]}]},
+		{"ingress": [{"from": [{"namespaceSelector": {}}]}]},
 		{"ingress": [{}], "podSelector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}},
 	] {
 		fails([deny, policy("open", spec)], "NetworkPolicy open ingress")

@@ -152,3 +152,29 @@ test_missing_parameters_never_excuse if {
 	verdicts(cluster_binding([masters]), {}) == {"fail"}
 	verdicts(attributes(cluster_binding([masters]), {"roleRef": {"name": "view"}}), {}) == {"error"}
 }
+
+test_crowd_of_subjects_fails_whatever_it_gets if {
+	crowd := [{"kind": "User", "name": sprintf("u%d", [i])} | some i in numbers.range(1, 1001)]
+	view := {"roleRef": {"name": "view"}}
+	some finding in found(attributes(cluster_binding(crowd), view), defaults)
+	finding.verdict == "fail"
+	finding.message == "binds 1001 subjects, which nobody can review"
+	verdicts(attributes(cluster_binding(array.slice(crowd, 0, 1000)), view), defaults) == set()
+	some other in found(cluster_binding(array.slice(crowd, 0, 1000)), defaults)
+	count(other.observed.subjects) == 50
+	contains(other.message, "; and 950 more, which the list")
+}
+
+test_shipped_role_is_for_the_component_that_it_ships_for_only if {
+	collector := "system:controller:generic-garbage-collector"
+	params := object.union(defaults, {"equivalent": [collector, "system:kube-controller-manager"]})
+	own := {"kind": "ServiceAccount", "namespace": "kube-system", "name": "generic-garbage-collector"}
+	manager := {"kind": "User", "apiGroup": api, "name": "system:kube-controller-manager"}
+	shipped := {"roleRef": {"name": collector}}
+	verdicts(attributes(cluster_binding([own]), shipped), params) == set()
+	verdicts(attributes(cluster_binding([manager]), {"roleRef": {"name": manager.name}}), params) == set()
+	every other in [anna, manager, object.union(own, {"namespace": "erp"}), object.union(own, {"name": "job-controller"})] {
+		verdicts(attributes(cluster_binding([own, other]), shipped), params) == {"fail"}
+	}
+	verdicts(cluster_binding([own]), params) == {"fail"}
+}

@@ -4,15 +4,18 @@
 # description: |
 #   No Role and no ClusterRole has a wildcard verb, a wildcard resource (`*`, `*/scale`) or all non-resource URLs, nor the
 #   verbs `escalate`, `bind` and `impersonate` (constrained impersonation, `impersonate:user-info` and its like, included),
-#   nor a way into running pods, of databases above all (pods/exec, pods/attach, pods/portforward, changing
-#   pods/ephemeralcontainers), to the kubelets (nodes/proxy), to tokens of any service account (creating
-#   serviceaccounts/token) or to certificates of any identity (changing certificatesigningrequests/approval).
+#   nor a way into running pods, of databases above all (pods/exec, pods/attach, pods/portforward, pods/proxy,
+#   services/proxy, changing pods/ephemeralcontainers), to the kubelets (nodes/proxy), to tokens of any service account
+#   (creating serviceaccounts/token), to certificates of any identity (changing certificatesigningrequests/approval) or past
+#   admission control (writing validating or mutating webhook configurations, by name too: the name may be Guardian's own).
+#   Non-resource URLs such as `/a*`, shorter than any path that an API server has, count as wildcards: a few are all.
 #   A ClusterRole that reads secrets reads those of the whole cluster, unless `resourceNames` names them. A Role that reads
 #   the secrets of its own namespace is accepted: what stands in one namespace is one boundary of trust. `pods/*` is no
 #   wildcard for Kubernetes and grants nothing; a wildcard among apiGroups counts where the resource does.
 #   A rule that Kubernetes 1.36 ships for a role of that name, word for word, is passed over, so that `admin`, `edit` and
 #   the roles of controllers do not drown what was added: any other rule of such a role is judged. Of an aggregated
-#   ClusterRole the rules are judged that the controller filled in.
+#   ClusterRole the rules are judged that the controller filled in, and its selectors: none may select cluster-admin, as
+#   `{}` and `kubernetes.io/bootstrapping: rbac-defaults` do. More than 1,000 rules, or 10,000 entries in them, fail.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/security/rbac-good-practices/
 #     description: Kubernetes, good practices of role based access control and its risks of privilege escalation
@@ -39,6 +42,7 @@ package guardian.rbac.wildcard
 import future.keywords.not
 
 import data.guardian.lib.outcome
+import data.guardian.lib.selector
 import data.guardian.lib.shipped_roles
 
 findings contains finding if {
@@ -46,15 +50,23 @@ findings contains finding if {
 	finding.verdict != "pass"
 }
 
-verdict := outcome.fail(input.resource.id, message, expected, {"rules": observed}) if {
-	count(problems) > 0
+# One that takes longer to judge than anybody waits for would be a way past admission.
+verdict := outcome.fail(input.resource.id, message, {"most": most}, null) if {
 	not allowed
-	message := sprintf("%v: %s", [called, concat("; ", sort(problems))])
-	expected := {"allowed": accepted}
-	observed := [shown(i) | some i, _ in rules; count(dangers[i]) > 0]
+	message := crowd
 } else := outcome.proved if {
 	known
 	allowed
+} else := outcome.fail(input.resource.id, message, expected, {"rules": observed}) if {
+	not allowed
+	count(problems) > 0
+	message := sprintf("%v: %s%s", [
+		called,
+		concat("; ", sort({told(problem) | some problem in outcome.first(problems)})),
+		outcome.rest(count(problems)),
+	])
+	expected := {"allowed": accepted}
+	observed := outcome.first([shown(i) | some i, _ in rules; count(dangers[i]) > 0])
 } else := outcome.skip(input.resource.id, "ships with Kubernetes 1.36, and nothing was added that needs a review") if {
 	known
 	count(problems) == 0
@@ -68,6 +80,19 @@ verdict := outcome.fail(input.resource.id, message, expected, {"rules": observed
 	known
 	count(problems) == 0
 } else := outcome.unknown(input.resource.id)
+
+most := {"rules": 1000, "entries": 10000}
+
+crowd := sprintf("has %d rules, which nobody can review", [count(rules)]) if {
+	not is_string(rules)
+	count(rules) > most.rules
+} else := sprintf("has rules with %d entries, which nobody can review", [entries]) if {
+	entries := sum([count(list) | some rule in rules; some list in rule; not is_string(list)])
+	entries > most.entries
+} else := sprintf("aggregates by %d selectors, which nobody can review", [count(selectors)]) if {
+	not is_string(selectors)
+	count(selectors) > most.rules
+}
 
 # The role as a binding, `allowed` and a message name it.
 called := concat("", ["ClusterRole:", input.resource.attributes.metadata.name]) if {
@@ -96,7 +121,22 @@ known if {
 	called != "a role without a name"
 	is_array(rules)
 	every rule in rules { well_formed(rule) }
+	is_array(selectors)
+	every labels in selectors {
+		is_object(labels)
+		selector.well_formed(labels)
+	}
 }
+
+# The selectors by which a role is aggregated: none where it is not.
+selectors := [] if {
+	object.get(input.resource.attributes, ["aggregationRule", "clusterRoleSelectors"], null) == null
+	object.get(input.resource.attributes, "aggregationRule", null) in {null, aggregation}
+} else := aggregation.clusterRoleSelectors
+
+aggregation := input.resource.attributes.aggregationRule if {
+	is_object(input.resource.attributes.aggregationRule)
+} else := {}
 
 well_formed(rule) if {
 	every field in fields { is_set(members(rule, field)) }
@@ -128,56 +168,65 @@ shipped(rule) if {
 	canonical in shipped_roles.rules[called]
 }
 
-problems contains text if {
-	some i, found in dangers
-	some danger in found
-	text := sprintf("rules[%d] %s", [i, danger])
-}
+# What is wrong, as [list, index, danger], in the order of the object: lists, because large sets of texts take long.
+problems := array.concat(
+	[["rules", i, danger] | some i, _ in rules; some danger in dangers[i]],
+	[["aggregationRule.clusterRoleSelectors", i, "selects cluster-admin"] |
+		some i, labels in selectors
+		selector.matches(labels, labels_of_cluster_admin)
+	],
+)
+
+# What selects all that cluster-admin is labelled with selects cluster-admin.
+labels_of_cluster_admin := {"kubernetes.io/bootstrapping": "rbac-defaults"}
+
+told([list, i, danger]) := sprintf("%s[%d] %s", [list, i, outcome.short(danger)])
 
 dangers[i] := found if {
 	some i, rule in rules
-	found := {danger | some danger in dangers_of(rule); not shipped(rule)}
+	not shipped(rule)
+	found := dangers_of(rule)
 }
 
-dangers_of(rule) := {text |
+dangers_of(rule) := [text |
 	some finds in [
 		wildcards(rule),
-		escalations(rule),
+		[concat(" ", ["has the verb", verb]) | some verb in rule.verbs; escalates(verb)],
 		secrets(rule),
-		{text | some resource, text in ways_in; way_in(rule, resource)},
+		sort([text | some resource, text in ways_in; way_in(rule, resource)]),
 	]
 	some text in finds
-}
+]
 
-wildcards(rule) := {text |
-	some text in ({"has the wildcard verb *" | "*" in rule.verbs} | (resources | urls))
-} if {
-	resources := {concat(" ", ["has the wildcard resource", resource]) |
-		some resource in rule.resources
-		wildcard(resource)
-	}
-	urls := {concat(" ", ["has all non-resource URLs by", url]) |
-		some url in rule.nonResourceURLs
-		endswith(url, "*")
-		trim_right(url, "*") in {"", "/"}
-	}
+wildcards(rule) := array.concat(
+	["has the wildcard verb *" | "*" in rule.verbs],
+	array.concat(
+		[concat(" ", ["has the wildcard resource", resource]) | some resource in rule.resources; wildcard(resource)],
+		[concat(" ", ["has", urls_by(url), "non-resource URLs by", url]) | some url in rule.nonResourceURLs],
+	),
+)
+
+urls_by(url) := "all" if {
+	endswith(url, "*")
+	trim_right(url, "*") in {"", "/"}
+} else := "unnamed" if {
+	endswith(url, "*")
+	count(trim_right(url, "*")) < count("/api")
 }
 
 wildcard("*")
 
 wildcard(resource) if startswith(resource, "*/")
 
-escalations(rule) := {concat(" ", ["has the verb", verb]) | some verb in rule.verbs; escalates(verb)}
-
 escalates(verb) if verb in {"escalate", "bind", "impersonate"}
 
 escalates(verb) if startswith(verb, "impersonate:")
 
-secrets(rule) := {"reads all secrets of the cluster"} if {
+secrets(rule) := ["reads all secrets of the cluster"] if {
 	cluster_wide
 	grants(rule, "", "secrets", {"get", "list", "watch"})
 	not named(rule)
-} else := set()
+} else := []
 
 # An empty name among resourceNames is that of a list: it would let all be listed.
 named(rule) if {
@@ -194,7 +243,12 @@ way_in(rule, "certificatesigningrequests/approval") if {
 }
 
 way_in(rule, resource) if {
-	resource in {"pods/exec", "pods/attach", "pods/portforward", "nodes/proxy"}
+	resource in {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
+	grants(rule, "admissionregistration.k8s.io", resource, {"create", "update", "patch", "delete", "deletecollection"})
+}
+
+way_in(rule, resource) if {
+	resource in {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"}
 	grants(rule, "", resource, {verb | some verb in rule.verbs})
 }
 
@@ -202,20 +256,24 @@ ways_in := {
 	"pods/exec": "opens pods/exec, a shell in any pod, those of databases too",
 	"pods/attach": "opens pods/attach, the console of any pod, those of databases too",
 	"pods/portforward": "opens pods/portforward, every port of any pod past all network policies",
+	"pods/proxy": "opens pods/proxy, HTTP to every port of any pod past all network policies",
+	"services/proxy": "opens services/proxy, HTTP to any service past all network policies",
 	"pods/ephemeralcontainers": "changes pods/ephemeralcontainers, a container of one's own in any pod",
 	"nodes/proxy": "opens nodes/proxy, the kubelet of any node with exec into its pods",
 	"serviceaccounts/token": "creates serviceaccounts/token, a token of any service account",
 	"certificatesigningrequests/approval": "approves certificatesigningrequests, a certificate for any identity",
+	"mutatingwebhookconfigurations": "writes mutatingwebhookconfigurations and so switches admission control off",
+	"validatingwebhookconfigurations": "writes validatingwebhookconfigurations and so switches admission control off",
 }
 
 # grants: the rule gives one of these verbs on this resource by its name. Wildcard resources are a problem of their own.
 grants(rule, group, resource, verbs) if {
 	resource in rule.resources
-	some stated in rule.apiGroups
-	stated in {group, "*"}
-	some verb in rule.verbs
-	verb in (verbs | {"*"})
+	holds_one(rule.apiGroups, {group, "*"})
+	holds_one(rule.verbs, verbs | {"*"})
 }
+
+holds_one(list, wanted) if count([value | some value in list; value in wanted]) > 0
 
 shown(i) := object.union({"index": i}, {field: sort(rules[i][field]) |
 	some field in fields

@@ -116,6 +116,8 @@ test_each_way_into_pods_nodes_and_identities_fails if {
 		["*", "pods/portforward", "create"],
 		["", "pods/ephemeralcontainers", "patch"],
 		["", "nodes/proxy", "get"],
+		["", "pods/proxy", "get"],
+		["", "services/proxy", "create"],
 		["", "serviceaccounts/token", "create"],
 		["certificates.k8s.io", "certificatesigningrequests/approval", "update"],
 	] {
@@ -161,6 +163,68 @@ test_name_or_label_of_a_shipped_role_is_no_way_out if {
 	verdicts(forged, []) == {"fail"}
 	verdicts(cluster_role("my-admin", [all]), []) == {"fail"}
 	verdicts(role("cluster-admin", [all]), []) == {"fail"}
+}
+
+test_urls_shorter_than_any_path_fail if {
+	every url in ["/a*", "/ap*", "a*", "/v/**"] {
+		contains(
+			message(cluster_role("urls", [{"nonResourceURLs": [url], "verbs": ["get"]}])),
+			concat(" ", ["has unnamed non-resource URLs by", url]),
+		)
+	}
+	verdicts(cluster_role("urls", [{"nonResourceURLs": ["/api*", "/logs*", "/ui"], "verbs": ["get"]}]), []) == set()
+}
+
+test_writing_webhook_configurations_fails_and_reading_does_not if {
+	every resource in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
+		every verb in ["create", "update", "patch", "delete", "deletecollection"] {
+			writer := rule("admissionregistration.k8s.io", [resource], [verb])
+			words := sprintf("writes %s and so switches admission control off", [resource])
+			contains(message(cluster_role("hooks", [writer])), words)
+			contains(message(cluster_role("hooks", [object.union(writer, {"resourceNames": ["guardian"]})])), words)
+		}
+		verdicts(cluster_role("r", [rule("admissionregistration.k8s.io", [resource], ["get", "list", "watch"])]), []) == set()
+		verdicts(cluster_role("o", [rule("example.org", [resource], ["delete"])]), []) == set()
+	}
+}
+
+aggregated(name, selectors) := object.union(
+	cluster_role(name, []),
+	{"attributes": {"aggregationRule": {"clusterRoleSelectors": selectors}}},
+)
+
+test_selector_that_selects_cluster_admin_fails if {
+	every labels in [
+		{},
+		{"matchLabels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+		{"matchExpressions": [{"key": "kubernetes.io/bootstrapping", "operator": "Exists"}]},
+		{"matchExpressions": [{"key": "mine", "operator": "DoesNotExist"}]},
+		{"matchExpressions": [{"key": "mine", "operator": "NotIn", "values": ["x"]}]},
+	] {
+		own := {"matchLabels": {"example.org/aggregate-to-sum": "true"}}
+		contains(message(aggregated("sum", [own, labels])), "aggregationRule.clusterRoleSelectors[1] selects cluster-admin")
+		verdicts(aggregated("admin", [labels]), []) == {"fail"}
+		verdicts(aggregated("sum", [labels]), ["ClusterRole:sum"]) == set()
+		verdicts(aggregated("sum", [own]), []) == {"skip"}
+	}
+	verdicts(aggregated("admin", [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}}]), []) == {"skip"}
+}
+
+test_malformed_aggregation_is_an_error if {
+	every wrong in ["x", {}, [null], ["x"], [{"labels": {}}], [{"matchLabels": {"a": 1}}]] {
+		verdicts(aggregated("sum", wrong), []) == {"error"}
+	}
+	verdicts(object.union(cluster_role("sum", []), {"attributes": {"aggregationRule": "x"}}), []) == {"error"}
+}
+
+test_crowd_of_rules_or_entries_fails_unless_reviewed if {
+	crowd := [reader | some _ in numbers.range(1, 1001)]
+	message(cluster_role("big", crowd)) == "has 1001 rules, which nobody can review"
+	verdicts(cluster_role("big", crowd), ["ClusterRole:big"]) == set()
+	wide := rule("apps", [sprintf("r%d", [i]) | some i in numbers.range(1, 10000)], ["get"])
+	message(cluster_role("wide", [wide])) == "has rules with 10002 entries, which nobody can review"
+	bad := [rule("apps", ["*"], ["get"]) | some _ in numbers.range(1, 60)]
+	endswith(message(cluster_role("bad", bad)), "; and 10 more")
 }
 
 test_aggregated_role_that_nobody_filled_yet_does_not_apply if {

@@ -5,6 +5,7 @@
 #   Every image that a pod runs or mounts is named with its digest: of containers, init containers, sidecars, ephemeral
 #   containers and image volumes. A tag can be moved to another image after it was tested, a digest cannot. Digests are
 #   SHA-256 or SHA-512 in full and in lower case, as container runtimes accept them; a tag before the digest is welcome.
+#   What stands before the digest must be the name of an image, without a scheme.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/containers/images/#image-names
 #     description: Kubernetes, image names and digests
@@ -54,11 +55,13 @@ findings contains finding if {
 
 verdict := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
 	is_string(workload.crowd(spec))
-} else := outcome.fail(id, message, expected, sort(unpinned)) if {
+} else := outcome.fail(id, message, expected, named) if {
 	count(unpinned) > 0
+	named := outcome.first(sort(unpinned))
 	message := concat("", [
 		"not pinned by digest: ",
-		concat("; ", [text | some entry in sort(unpinned); text := told(entry)]),
+		concat("; ", [text | some entry in named; text := told(entry)]),
+		outcome.rest(count(unpinned)),
 		". Write name@sha256:<digest>",
 	])
 	expected := "every image ends in @sha256: and 64, or @sha512: and 128, hexadecimal digits"
@@ -75,7 +78,7 @@ unpinned contains entry if {
 	entry := {
 		"container": object.get(container[2], "name", null),
 		"field": concat("", [path, ".image"]),
-		"value": object.get(container[2], "image", null),
+		"value": outcome.short(object.get(container[2], "image", null)),
 	}
 }
 
@@ -91,15 +94,70 @@ unpinned contains entry if {
 			format_int(index, 10),
 			"].image.reference",
 		]),
-		"value": object.get(volume, ["image", "reference"], null),
+		"value": outcome.short(object.get(volume, ["image", "reference"], null)),
 	}
 }
+
+# A registry's host, a path in lower case, a tag: what container runtimes take for a name, and nothing with a scheme or a
+# space in it. A path has at most 255 characters, a tag 128.
+is_name(name) if {
+	count(name) <= longest_name
+	parts := split(name, "/")
+	final := count(parts) - 1
+	every i, part in parts {
+		is_part(part, i == 0, i == final)
+	}
+}
+
+is_part(part, _, _) if is_component(part)
+
+is_part(part, _, true) if {
+	[component, tag] := split(part, ":")
+	is_component(component)
+	only(tag, concat("", [letters, upper(letters), "0123456789_.-"]))
+}
+
+is_part(part, true, false) if {
+	[host, port] := split(part, ":")
+	is_host(host)
+	only(port, "0123456789")
+}
+
+is_part(part, true, false) if is_host(part)
+
+# An IPv6 address in brackets.
+is_part(part, true, false) if {
+	[address, port] := split(trim_prefix(part, "["), "]")
+	concat("", ["[", address, "]", port]) == part
+	only(address, "0123456789abcdefABCDEF:")
+	trim_left(trim_prefix(port, ":"), "0123456789") == ""
+}
+
+is_host(host) if {
+	only(host, concat("", [letters, upper(letters), "0123456789.-"]))
+	trim(host, ".-") == host
+}
+
+is_component(text) if {
+	only(text, concat("", [letters, "0123456789._-"]))
+	trim(text, "._-") == text
+}
+
+only(text, characters) if {
+	text != ""
+	trim_left(text, characters) == ""
+}
+
+letters := "abcdefghijklmnopqrstuvwxyz"
+
+longest_name := 384
 
 digits := {"sha256": 64, "sha512": 128}
 
 pinned(image) if {
 	[name, digest] := split(image, "@")
-	name != ""
+	count(name) <= longest_name
+	is_name(name)
 	[algorithm, hex] := split(digest, ":")
 	count(hex) == digits[algorithm]
 	trim_left(hex, "0123456789abcdef") == ""

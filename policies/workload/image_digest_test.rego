@@ -113,3 +113,52 @@ test_missing_spec_containers_or_garbled_lists_are_errors if {
 test_kind_that_runs_nothing_is_an_error if {
 	verdicts({"kind": "k8s.core.Service", "id": "x", "attributes": {"spec": {}}}) == ["error"]
 }
+
+test_what_is_no_name_of_an_image_fails_with_any_digest if {
+	every name in [
+		"x y",
+		" x",
+		"http://x",
+		"https://registry.example.com/x",
+		"Odoo",
+		"registry.example.com/Odoo",
+		"x/",
+		"/x",
+		"x//y",
+		"x:",
+		"x:a/b:c:d",
+		"x:a b",
+		"x\n",
+		"x\ny",
+		"\u00e4",
+		"-x",
+		concat("", ["x", concat("", [":aaaaaaaaaa" | some _ in numbers.range(1, 40)])]),
+		concat("", ["a" | some _ in numbers.range(1, 385)]),
+	] {
+		verdicts(running(concat("@", [name, sha256]))) == ["fail"]
+	}
+}
+
+test_every_usual_form_of_a_name_passes_with_a_digest if {
+	every name in [
+		"a",
+		"library/odoo",
+		"odoo:17.0-RC1_x",
+		"localhost/odoo",
+		"localhost:5000/erp/odoo",
+		"Registry.example.com:5000/erp/odoo:V17",
+		"[2001:db8::1]:5000/erp/odoo",
+		"10.0.0.1/erp/od__oo--x.y_z",
+		"gcr.io/k8s-staging/a/b/c/d:latest",
+	] {
+		verdicts(running(concat("@", [name, sha256]))) == []
+	}
+}
+
+test_finding_names_fifty_images_short_and_says_how_many_more if {
+	image := concat("", ["a" | some _ in numbers.range(1, 5000)])
+	some finding in found(pod({"containers": [{"name": sprintf("c%d", [i]), "image": image} | some i in numbers.range(1, 120)]}))
+	count(finding.observed) == 50
+	contains(finding.message, "; and 70 more. Write name@sha256")
+	count(finding.message) < 12000
+}

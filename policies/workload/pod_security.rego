@@ -63,14 +63,17 @@ verdict := outcome.error(id, "the level asked for is not known: it must be privi
 	level == "privileged"
 } else := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null) if {
 	is_string(workload.crowd(spec))
+} else := outcome.fail(id, workload.crowd_within(pod), null, null) if {
+	is_string(workload.crowd_within(pod))
 } else := outcome.fail(id, message, {"level": level, "version": standard.version}, observed) if {
 	count(broken) > 0
-	observed := sort([shown(entry) | some entry in broken])
+	observed := sort([shown(entry) | some entry in named])
 	message := concat("", [
 		"breaks the Pod Security Standard ",
 		level,
 		": ",
-		concat("; ", [told(check) | some check in sort({entry[0] | some entry in broken})]),
+		concat("; ", [told(check) | some check in sort({entry[0] | some entry in named})]),
+		outcome.rest(count(broken)),
 	])
 } else := outcome.proved if {
 	count(broken) == 0
@@ -190,7 +193,7 @@ broken contains ["appArmorProfile", place, field, value] if {
 
 broken contains finding if {
 	some key, value in annotations
-	startswith(key, app_armor_annotation)
+	startswith(key, workload.app_armor_annotation)
 	not app_armor_value_allowed(value)
 	finding := annotated(key, value)
 }
@@ -316,8 +319,6 @@ profile_allowed(security, key) if object.get(security, key, null) == null
 
 profile_allowed(security, key) if security[key].type in {"RuntimeDefault", "Localhost"}
 
-app_armor_annotation := "container.apparmor.security.beta.kubernetes.io/"
-
 app_armor_value_allowed(value) if value in {null, "", "runtime/default"}
 
 app_armor_value_allowed(value) if startswith(value, "localhost/")
@@ -327,7 +328,7 @@ annotated(key, value) := ["appArmorProfile", places[0], "securityContext.appArmo
 	value == "unconfined"
 	places := [place |
 		some [place, _, security] in subjects
-		place[2] == trim_prefix(key, app_armor_annotation)
+		place[2] == trim_prefix(key, workload.app_armor_annotation)
 		object.get(security, ["appArmorProfile", "type"], "Unconfined") == "Unconfined"
 	]
 	count(places) > 0
@@ -374,6 +375,8 @@ security_field(place, field) := concat("", ["spec.securityContext.", field]) if 
 
 volume_field(index, rest) := concat("", ["spec.volumes[", format_int(index, 10), "]", rest])
 
+named := outcome.first(sort(broken))
+
 shown([check, place, field, value]) := {
 	"check": check,
 	"container": container_name(place),
@@ -392,7 +395,7 @@ full(place, field) := concat("", [within, field]) if {
 within := workload.within(input.resource.kind)
 
 told(check) := concat("", [standard.must[check], " (", concat(", ", sort(places)), ")"]) if {
-	places := {text | some [check_found, place, field, _] in broken; check_found == check; text := where(place, field)}
+	places := {text | some [check_found, place, field, _] in named; check_found == check; text := where(place, field)}
 }
 
 where(place, field) := concat("", ["container ", place[2], " ", full(place, field)]) if {

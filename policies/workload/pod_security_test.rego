@@ -241,3 +241,18 @@ test_missing_or_garbled_pod_is_an_error if {
 	verdicts({"kind": "k8s.core.Pod", "id": "x", "scope": {"namespace": "erp"}}, "baseline") == ["error"]
 	verdicts({"kind": "k8s.core.Service", "id": "x", "scope": {"namespace": "erp"}, "attributes": {}}, "baseline") == ["error"]
 }
+
+test_crowd_of_host_ports_fails_without_being_judged_one_by_one if {
+	ports := [{"containerPort": i, "hostPort": i} | some i in numbers.range(1, 4000)]
+	some finding in judged(pod(spec({"containers": [{"name": "a", "ports": ports}]})), {"level": "baseline", "namespaces": {}})
+	finding.verdict == "fail"
+	finding.message == "has 4000 ports, and none may have more than 500"
+}
+
+test_finding_names_fifty_fields_and_says_how_many_more if {
+	ports := [{"containerPort": i, "hostPort": i} | some i in numbers.range(1, 120)]
+	some finding in judged(pod(spec({"containers": [{"name": "a", "ports": ports}]})), {"level": "baseline", "namespaces": {}})
+	count(finding.observed) == 50
+	endswith(finding.message, "; and 70 more")
+	count(finding.message) < 10000
+}

@@ -67,11 +67,18 @@ verdict := outcome.fail(id, workload.crowd(spec), {"most": workload.most}, null)
 		"limits": ["memory"],
 		"maximum": {resource: quantity.text(most, resource) | some resource, most in maximum},
 	}
-	observed := sort([shown(entry) | some entry in (missing | beyond)])
-	message := concat("; ", array.concat(told(missing, "not set: "), told_beyond(expected.maximum)))
+	observed := sort([shown(entry) | some entry in named])
+	message := concat("", [
+		concat("; ", array.concat(told(missing & named, "not set: "), told_beyond(expected.maximum))),
+		outcome.rest(count(missing | beyond)),
+	])
 } else := outcome.error(id, message) if {
 	count(malformed) > 0
-	message := concat("", ["no quantity of Kubernetes: ", listed(malformed)])
+	message := concat("", [
+		"no quantity of Kubernetes: ",
+		listed(outcome.first(sort(malformed))),
+		outcome.rest(count(malformed)),
+	])
 } else := outcome.proved if {
 	count(missing) == 0
 	count(beyond) == 0
@@ -163,6 +170,8 @@ pod_requests contains resource if {
 
 # For people.
 
+named := {entry | some entry in outcome.first(sort(missing | beyond))}
+
 shown([place, field, size_found]) := {
 	"container": container_name(place),
 	"field": full(place, field),
@@ -191,7 +200,7 @@ told(entries, prefix) := [concat("", [prefix, listed(entries)])] if {
 
 told_beyond(texts) := [text_of_one |
 	some resource in ["cpu", "memory"]
-	entries := {entry | some entry in beyond; resource_of(entry[1]) == resource}
+	entries := {entry | some entry in (beyond & named); resource_of(entry[1]) == resource}
 	some text_of_one in told(entries, concat("", ["beyond the maximum of ", texts[resource], ": "]))
 ]
 

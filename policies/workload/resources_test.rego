@@ -147,3 +147,16 @@ test_missing_parameter_is_an_error if {
 		finding.verdict == "error"
 	}
 }
+
+test_finding_names_fifty_fields_and_says_how_many_more if {
+	greedy := [{"name": sprintf("c%d", [i]), "resources": {"limits": {"memory": "9Ti"}}} | some i in numbers.range(1, 100)]
+	some finding in found(pod({"containers": greedy}))
+	count(finding.observed) == 50
+	endswith(finding.message, "; and 150 more")
+	count(finding.message) < 10000
+	wrong := [{"name": sprintf("c%d", [i]), "resources": {"requests": {"cpu": "x"}}} | some i in numbers.range(1, 100)]
+	full := [object.union(container, {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}) | some container in wrong]
+	some other in found(pod({"containers": full}))
+	other.verdict == "error"
+	endswith(other.message, "; and 50 more")
+}

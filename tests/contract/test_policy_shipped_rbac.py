@@ -14,7 +14,7 @@ import pytest
 
 from guardian.model import Resource, Verdict
 from guardian.policy import verdicts
-from guardian.policy.build import POLICIES, run_opa
+from guardian.policy.build import POLICIES, read_params, run_opa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,10 +29,13 @@ CONTROLS = {
     "RoleBinding": "rbac.cluster-admin",
     "ClusterRoleBinding": "rbac.cluster-admin",
 }
+EQUIVALENT = read_params("params.yaml", (POLICIES / "params.yaml").read_bytes())["rbac.cluster-admin"]["params"][
+    "equivalent"
+]["value"]
 FOR_PEOPLE = {"admin", "cluster-admin", "edit", "view"}
 PARAMS: Mapping[str, Mapping[str, Any]] = {
     "rbac.wildcard": {"allowed": []},
-    "rbac.cluster-admin": {"allowed": ["Group:system:masters"], "equivalent": []},
+    "rbac.cluster-admin": {"allowed": ["Group:system:masters"], "equivalent": EQUIVALENT},
 }
 
 
@@ -106,9 +109,8 @@ def test_shipped_role_with_one_verb_more_fails(wasm_engine: WasmEngine) -> None:
 
 def test_every_rule_of_the_table_is_one_that_ships(opa: Path) -> None:
     """A rule in the table that nobody ships would be a way out."""
-    told = run_opa(opa, ["eval", "--data", "lib", "--format", "raw", "data.guardian.lib.shipped_roles.rules"], POLICIES)
     roles = {found["metadata"]["name"]: found for found in filled(DATA["objects"]) if found["kind"] == "ClusterRole"}
-    for name, rules in json.loads(told).items():
+    for name, rules in table(opa, "rules").items():
         shipped = [
             {key: sorted(values) for key, values in rule.items()}
             for rule in roles[name.removeprefix("ClusterRole:")]["rules"]
@@ -122,6 +124,35 @@ def test_shipped_binding_of_cluster_admin_passes_and_one_to_anna_fails(wasm_engi
     ]
     assert judged(wasm_engine, binding).verdict is Verdict.PASS
     assert judged(wasm_engine, {**binding, "subjects": [{"kind": "User", "name": "anna"}]}).verdict is Verdict.FAIL
+
+
+def table(opa: Path, name: str) -> dict[str, Any]:
+    """Return what lib/shipped_roles.rego holds under `name`."""
+    asked = f"data.guardian.lib.shipped_roles.{name}"
+    return dict(json.loads(run_opa(opa, ["eval", "--data", "lib", "--format", "raw", asked], POLICIES)))
+
+
+def test_roles_that_are_passed_over_for_their_rules_are_bound_as_they_ship_only(opa: Path) -> None:
+    """But for cluster-admin, whose subjects are a parameter, and the roles that are bound to people."""
+    refused = {name.removeprefix("ClusterRole:") for name in table(opa, "rules")}
+    assert set(EQUIVALENT) == refused - {"cluster-admin", "admin", "edit", "system:aggregate-to-edit"}
+    shipped: dict[str, list[str]] = {}
+    for found in DATA["objects"]:
+        for subject in found.get("subjects") or []:
+            if found["roleRef"]["name"] in EQUIVALENT:
+                place = f"{subject['namespace']}/" if subject["kind"] == "ServiceAccount" else ""
+                name = f"{subject['kind']}:{place}{subject['name']}"
+                shipped.setdefault(found["roleRef"]["name"], []).append(name)
+    assert table(opa, "subjects") == shipped
+
+
+def test_shipped_binding_of_a_powerful_role_to_anna_fails(wasm_engine: WasmEngine) -> None:
+    bindings = [found for found in DATA["objects"] if found.get("roleRef", {}).get("name") in EQUIVALENT]
+    assert {judged(wasm_engine, found).verdict for found in bindings} == {Verdict.PASS, Verdict.SKIP}
+    anna = {"kind": "User", "name": "anna"}
+    grown = [{**found, "subjects": [*(found.get("subjects") or []), anna]} for found in bindings]
+    assert {judged(wasm_engine, found).verdict for found in grown} == {Verdict.FAIL}
+    assert len(grown) > 8
 
 
 def test_roles_and_bindings_of_a_fresh_api_server_do_not_fail(kube_api: KubeApi, wasm_engine: WasmEngine) -> None:
