@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from guardian.model import COLLECTION_ERROR, Asset, Resource, Service
-from guardian.redact import redact
+from guardian.redact import nests_deeper, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ _VOLATILE = {
     ),
     "k8s.coordination.k8s.io.Lease": (("spec", "renewTime"),),
 }
+_DEEPEST = 200  # `orjson` writes 254 levels
 _MAX_INT, _MIN_INT = 2**63 - 1, -(2**63)
 
 
@@ -63,8 +64,10 @@ class Estate:
 def normalise(observed: Observed, collector: Collector, estate: Estate) -> Resource:
     """Make a resource of what `collector` observed.
 
-    Raises TypeError if an attribute has no JSON form: a defect of the collector.
+    Raises TypeError if an attribute has no JSON form: a defect of the collector; ValueError if they nest too deeply.
     """
+    if nests_deeper(observed.attributes, _DEEPEST):
+        raise ValueError(f"attributes nest too deeply, more than {_DEEPEST} levels")
     identity = f"{collector.id_scheme}:{_clean(observed.key)}"
     attributes = _without_volatile(observed.kind, plain(observed.attributes))
     redacted = redact(

@@ -26,33 +26,60 @@ if TYPE_CHECKING:
 REDACTED = "$redacted"
 CREDENTIAL, UNKNOWN = "credential", "unknown"
 
-# What is a secret wherever it stands, whatever the path is called.
-# No alternative begins with an open repetition, so that hostile text costs linear time.
-_WORD = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
-_SECRET = re.compile(
-    rf"""
-    ://[^\s/@:]*:[^\s/@]+@                                                      # URL with a password
-    | (?i:(?:{_WORD}|pwd|[_-]pass)s?\s*=\s*[^\s=])                               # password=..., radiussecrets=...
-    | (?<!-)--(?i:[\w.-]{{0,40}}?{_WORD}[=\s]+\S)                                # command line
-    | (?:^|\s)(?:-u|--user)[=\s]+[^\s:]{{1,64}}:(?!\d+(?:\s|$))\S                # curl -u user:password
-    | (?i:\b(?:requirepass|masterauth)\s+[^\s"'])                               # Redis
-    | (?i:\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+\S) | (?i:\bbearer\s+[\w.~+/-]{{16}})
-    | (?i:"[\w.-]{{0,40}}{_WORD}"\s*:\s*"[^"])                                   # JSON in a text, as in annotations
-    | (?i:"name"\s*:\s*"[\w.-]{{0,80}}{_WORD}[\w.-]{{0,80}}"\s*,\s*"value"\s*:\s*"[^"])
-    | SCRAM-SHA-256\$\d+: | \bmd5[0-9a-f]{{32}}\b                                 # PostgreSQL password hashes
-    | \$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{{16}}                      # crypt(3) hashes
-    | -----BEGIN[ ](?:[A-Z]+[ ])*PRIVATE[ ]KEY | AGE-SECRET-KEY-1
-    | \b(?:AKIA|ASIA)[0-9A-Z]{{16}}\b | \beyJ[\w-]{{8,999}}\.eyJ[\w-]{{8}}            # AWS key id, JWT
-    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|[sr]k_live_)[\w-]{{16}}
-    """,
-    re.VERBOSE,
+# What is a secret wherever it stands, whatever the path is called: what a text of that look holds, in small letters,
+# and the look. `re` lets no other thread run meanwhile, so each look is linear with a small factor in hostile text:
+# one start for each token, and no way back (`*+`). An end that is one of many is looked back at, not tried everywhere.
+_WORDS = (
+    *("password", "passwd", "passphrase", "secret", "token"),
+    *("apikey", "api[_-]key", "accesskey", "access[_-]key", "privatekey", "private[_-]key"),
 )
-# Every alternative above holds one of these letters or is at least 16 long: most texts need no second look.
+_WORD = f"(?:{'|'.join(_WORDS)})"
+_MYSQL = r"(?<![\w.-])(?:mysql|mariadb)[\w-]*+(?=\s)"
+
+
+def ending(words: Iterable[str]) -> str:
+    """Return a pattern that holds behind any of `words`, each a pattern of one length."""
+    return f"(?:{'|'.join(f'(?<={word})' for word in words)})"
+
+
+_ENDING = ending(_WORDS)
+_NAMES = ("pass", "pwd", "secret", "token", "key")
+_LOOKS = tuple(
+    (hints, re.compile(pattern))
+    for hints, pattern in (
+        (("://",), r"://[^\s/@:]*+:[^\s/@]++@"),  # URL with a password
+        (("=",), rf"(?i:(?:{_WORD}|pwd|[_-]pass)s?\s*+=\s*+[^\s=])"),  # password=..., radiussecrets=...
+        (("--",), rf"(?i:(?<![\w.-])(?:(?!--)[\w.-])*+--[\w.-]*+{_ENDING}[=\s]++\S)"),  # command line
+        (("-u",), r"(?<!\S)-(?:u|-user)[=\s]++[^\s:]{1,64}+:(?!\d++(?:\s|$))\S"),  # curl -u user:password
+        (("mysql", "mariadb"), rf"{_MYSQL}(?:(?!{_MYSQL})(?:\\\n|[^\n;|&]))*?\s-p[^\s]"),  # mysql -ppassword
+        (("requirepass", "masterauth"), r"(?i:\b(?:requirepass|masterauth)\s++[^\s\"'])"),  # Redis
+        (
+            ("authorization",),
+            r"""(?i:\bauthorization["']?\s*+[:=]\s*+["']?(?:basic|bearer|token)\s++\S)""",
+        ),
+        (("bearer",), r"(?i:\bbearer\s++[\w.~+/-]{16})"),
+        (_NAMES, rf'(?i:"[\w.-]*+{_ENDING}"\s*+:\s*+"[^"])'),  # JSON in a text, as in annotations
+        (
+            ('"value"',),
+            rf'(?i:"name"\s*+:\s*+"(?=[\w.-]*?{_WORD})[\w.-]*+"\s*+,\s*+"value"\s*+:\s*+"[^"])',
+        ),
+        (("scram-sha-256$", "md5"), r"SCRAM-SHA-256\$\d++:|\bmd5[0-9a-f]{32}\b"),  # PostgreSQL hashes
+        (("$",), r"\$(?:2[abxy]|5|6|y|argon2(?:id|i|d))\$[\w./$+=,-]{16}"),  # crypt(3) hashes
+        (("-----begin",), r"-----BEGIN (?:[A-Z]++ ){0,8}?PRIVATE KEY"),
+        (("age-secret-key-1",), r"AGE-SECRET-KEY-1"),
+        (("akia", "asia"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),  # AWS key id
+        ((".eyj",), r"(?<![\w-])(?:(?!eyJ)[\w-])*+eyJ[\w-]{8,}+\.eyJ[\w-]{8}"),  # JWT
+        (("gh", "glpat-", "xox"), r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-)[\w-]{16}"),
+        (("k_live_",), r"\b[sr]k_live_[\w-]{16}"),
+    )
+)
+# Every look above holds one of these letters or is at least 16 long: most texts need no second look.
 _HINT = re.compile(r"[=\s$\"@]")
 _HINTLESS = 16
-# An argument whose value is the next one: ["--password", "..."], ["-u", "user:..."].
-_FLAG = re.compile(rf"--?[\w.-]{{0,40}}?{_WORD}", re.IGNORECASE)
+# An argument whose value is the next one: ["--password", "..."]; one that holds it: ["mysql", "-p..."].
+_FLAG = re.compile(rf"--?[\w.-]*+{_ENDING}", re.IGNORECASE)
 _USER_FLAGS = ("-u", "--user")
+_MYSQL_PROGRAM = re.compile(r"(?:[^\s/]*+/)*+(?:mysql|mariadb)[\w-]*+")
 _SECRET_NAME = re.compile(
     r"passw|passphrase|pwd|secret|token|credential|private_?key|api_?key|access_?key|conninfo|(^|[._])dsn$",
     re.IGNORECASE,
@@ -123,17 +150,20 @@ class _State:
     taken, kept: a sensitive pattern, one of `keep`, is used up, so this place is meant.
     """
 
-    __slots__ = ("_keep", "_sensitive", "_steps", "kept", "taken")
+    __slots__ = ("_alike", "_keep", "_sensitive", "_steps", "kept", "taken")
 
     def __init__(self, sensitive: tuple[_Pattern, ...], keep: tuple[_Pattern, ...]) -> None:
         self._sensitive, self._keep = sensitive, keep
         self.taken, self.kept = not all(sensitive), not all(keep)
+        self._alike = all(pattern and pattern[0].pattern == ".*" for pattern in (*sensitive, *keep))
         self._steps: dict[str, _State] = {}
 
     def step(self, name: str) -> _State:
         """Return the state one name further down."""
         if not (self._sensitive or self._keep):
             return self
+        if self._alike:  # as in lists, which may be long
+            name = "*"
         found = self._steps.get(name)
         if found is None:
             if len(self._steps) >= _STEPS:  # names are the source's to choose
@@ -167,8 +197,8 @@ class _Work:
     key: bytes
     pointers: list[str] = field(default_factory=list)
 
-    def walk(self, value: Any, at: str, state: _State) -> Any:  # noqa: ANN401 -- any JSON value
-        """at: the JSON pointer to `value`."""
+    def walk(self, value: Any, at: str, state: _State, command: object = None) -> Any:  # noqa: ANN401 -- any JSON value
+        """at: the JSON pointer to `value`. command: the list that `value` is the arguments of."""
         if isinstance(value, dict) and REDACTED in value and is_redacted(value):
             self.pointers.append(at)
             return value
@@ -177,11 +207,17 @@ class _Work:
         if state.taken or (isinstance(value, str) and _looks_secret(value)):
             return self._take(value, at)
         if isinstance(value, dict):
-            return {name: self.walk(item, f"{at}/{_escaped(name)}", state.step(name)) for name, item in value.items()}
+            return {
+                name: self.walk(
+                    item, f"{at}/{_escaped(name)}", state.step(name), value.get("command") if name == "args" else None
+                )
+                for name, item in value.items()
+            }
         if isinstance(value, list):
+            mysql = _calls_mysql(command) or _calls_mysql(value)
             return [
                 self._take(item, f"{at}/{place}", "password")
-                if place and _is_value_of(value[place - 1], item)
+                if (place and _is_value_of(value[place - 1], item)) or (mysql and _is_mysql_password(item))
                 else self.walk(item, f"{at}/{place}", state.step(str(place)))
                 for place, item in enumerate(value)
             ]
@@ -195,7 +231,16 @@ class _Work:
 
 
 def _looks_secret(text: str) -> bool:
-    return (len(text) >= _HINTLESS or _HINT.search(text) is not None) and _SECRET.search(text) is not None
+    if len(text) < _HINTLESS and _HINT.search(text) is None:
+        return False
+    small = text.lower()
+    for hints, pattern in _LOOKS:  # no generator: this is asked of every text of every object
+        for hint in hints:
+            if hint in small:
+                if pattern.search(text):
+                    return True
+                break
+    return False
 
 
 def _is_value_of(before: object, value: object) -> bool:
@@ -205,6 +250,29 @@ def _is_value_of(before: object, value: object) -> bool:
     if before in _USER_FLAGS:
         return re.fullmatch(r"[^\s:]{1,64}:(?!\d+$)\S+", value) is not None
     return value != "" and not value.startswith("-") and _FLAG.fullmatch(before) is not None
+
+
+def _calls_mysql(command: object) -> bool:
+    return isinstance(command, list) and any(isinstance(x, str) and _MYSQL_PROGRAM.fullmatch(x) for x in command)
+
+
+def _is_mysql_password(argument: object) -> bool:
+    return isinstance(argument, str) and argument.startswith("-p") and len(argument) > 2
+
+
+def nests_deeper(value: object, levels: int) -> bool:
+    """Whether lists and mappings stand in one another more than `levels` deep, found without recursion."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            item
+            for outer in layer
+            if isinstance(outer, dict | list | tuple)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _escaped(name: str) -> str:

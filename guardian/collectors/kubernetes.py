@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardian.collectors import Observed, Unreadable
 from guardian.collectors.kubernetes_errors import ListError
-from guardian.collectors.kubernetes_objects import DEFAULT_KINDS, observe, runs_nothing, sensitive_paths
+from guardian.collectors.kubernetes_objects import DEFAULT_KINDS, TooDeepError, observe, runs_nothing, sensitive_paths
 from guardian.kubernetes_kinds import PREFIX
 
 if TYPE_CHECKING:
@@ -104,5 +104,7 @@ class Kubernetes:
     def _object(self, kind: str, found: dict[str, Any]) -> Iterator[Observed | Unreadable]:
         try:
             yield observe(found, cluster=self.name)
+        except TooDeepError as error:
+            yield Unreadable(kind, "too-deep", str(error))
         except ValueError as error:
             yield Unreadable(kind, "malformed", f"an object of its list is none: {error}")

@@ -27,6 +27,8 @@ MAX_BYTES: Final = 64 * 2**20
 _CONNECT_S, _REQUEST_S = 10, 60
 _ATTEMPTS: Final = 5
 _LONGEST_PAUSE_S: Final = 30.0
+_DEEPEST: Final = 400  # twice what `observe` takes, and less than `json` does
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Calls:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return _Failure(0, _why(error), None)
         try:
-            answer = json.loads(data)
+            answer = _parsed(data)
         except ValueError as error:
             raise ListError("malformed", f"{doing}: what answered is no API server: its answer is no JSON") from error
         if not isinstance(answer, dict):
@@ -109,6 +111,33 @@ def _body(response: urllib3.HTTPResponse, ends_at: float) -> bytes:
                 raise TimeoutError(f"the answer did not end in {_REQUEST_S} s")
         response.release_conn()  # to be used again; what is not read to its end is closed
     return bytes(data)
+
+
+def _parsed(data: bytes) -> Any:  # noqa: ANN401 -- any JSON value
+    """Read JSON, of which any depth may come. Raises ValueError."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        return json.loads(_cut(data))
+
+
+def _cut(data: bytes) -> bytes:
+    """Return JSON with null for each list and object more than _DEEPEST deep: whoever made one object made no other.
+
+    That is in managedFields, which nobody reads, or in an object that `observe` refuses as too deep.
+    """
+    pieces, depth, kept = [], 0, 0
+    for found in _BRACKET.finditer(data):
+        match found[0]:
+            case b"{" | b"[":
+                depth += 1
+                if depth == _DEEPEST + 1:
+                    pieces += [data[kept : found.start()], b"null"]
+            case b"}" | b"]":
+                if depth == _DEEPEST + 1:
+                    kept = found.end()
+                depth -= 1
+    return b"".join([*pieces, data[kept:]])
 
 
 def _pause_s(attempt: int, retry_after_s: float | None) -> float:

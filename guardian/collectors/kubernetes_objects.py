@@ -18,7 +18,7 @@ from guardian.kubernetes_kinds import (
     is_namespaced,
     kind_of,
 )
-from guardian.redact import CREDENTIAL, classify
+from guardian.redact import CREDENTIAL, classify, ending, nests_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,13 +68,24 @@ _OPEN: Final = {
     "k8s.rbac.authorization.k8s.io.RoleBinding": ("/subjects", "/roleRef"),
 }
 # A valid image reference: no scheme, no user, so nothing a secret fits in.
-_IMAGE = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w.-]+(?:/[\w.-]+)*(?::[\w.-]{1,128})?(?:@[\w.+-]+:[0-9a-fA-F]{32,256})?")
+_IMAGE = re.compile(
+    r"[\w.-]++(?::\d++(?=/))?+(?:/[\w.-]++)*+(?::[\w.-]{1,128}+)?+(?:@[\w.+-]++:[0-9a-fA-F]{32,256}+)?+"
+)
 # `password: x` and `password x` on a line of a file that a ConfigMap carries.
+_FILE_WORDS: Final = (
+    *("password", "passwd", "passphrase", "_pass", "masterauth", "requirepass", "secret", "token", "apikey"),
+    *("api_key", "accesskey", "access_key", "privatekey", "private_key", "credential", "credentials"),
+)
 _FILE_LINE = re.compile(
-    r"^[ \t-]{0,40}[\"']?[\w.-]{0,60}(?:passw(?:or)?d|passphrase|_pass|masterauth|requirepass|secret|token|api_?key"
-    r"|access_?key|private_?key|credentials?)[\"']?(?:[ \t]*:[ \t]+|[ \t]+)[\"']?[^\s\"'{\[|>&#]",
+    rf"^[ \t-]*+[\"']?[\w.-]*+{ending(_FILE_WORDS)}[\"']?(?:[ \t]*+:[ \t]++|[ \t]++)[\"']?[^\s\"'{{\[|>&#]",
     re.IGNORECASE | re.MULTILINE,
 )
+# Objects that people write are less than 40 levels deep, the schemas of CustomResourceDefinitions some 60.
+DEEPEST: Final = 200
+
+
+class TooDeepError(ValueError):
+    """An object whose lists and mappings stand in one another more than DEEPEST deep."""
 
 
 def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "default") -> Observed:
@@ -93,6 +104,10 @@ def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "d
     name = _name(metadata)
     namespace = _namespace(kind, metadata, default_namespace)
     group, _, word = kind.removeprefix(PREFIX).rpartition(".")
+    attributes = _attributes(obj, metadata)
+    if nests_deeper(attributes, DEEPEST):
+        where = f"{namespace}/{name}" if namespace else name
+        raise TooDeepError(f"{word} {where} nests too deeply, more than {DEEPEST} levels")
     labels = metadata.get("labels")
     scope: dict[str, Any] = {"cluster": cluster, "labels": labels if isinstance(labels, dict) else {}}
     if namespace is not None or kind == NAMESPACE:
@@ -100,9 +115,9 @@ def observe(obj: Mapping[str, Any], *, cluster: str, default_namespace: str = "d
     return Observed(
         kind,
         "/".join(part for part in (cluster, group, word, namespace, name) if part is not None),
-        _secret_metadata(obj, metadata) if kind == SECRET else _attributes(obj, metadata),
+        _secret_metadata(obj, metadata) if kind == SECRET else attributes,
         scope=scope,
-        sensitive=tuple(_looks(kind, obj)),
+        sensitive=tuple(_looks(kind, attributes)),
         keep=_open_paths(kind, odd_image=_has_odd_image(kind, obj)),
     )
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
+import json
 import socket
+import ssl
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,6 +165,53 @@ def test_object_of_a_list_that_is_none_costs_one_message(kube_api: KubeApi, tmp_
     assert [type(item).__name__ for item in found] == ["Unreadable", "Observed", "Unreadable"]
     assert isinstance(found[0], Unreadable)
     assert found[0].detail.startswith("an object of its list is none: metadata.name is not a name")
+
+
+def test_deep_managed_fields_of_one_pod_cost_nothing(kube_api: KubeApi, kube_namespace: str) -> None:
+    """Whoever may create a pod may have a field manager write this; no control may become blind by it."""
+    levels = 4000
+    pods = f"/api/v1/namespaces/{kube_namespace}/pods"
+    for name in ("a", "b", "c"):
+        body: dict[str, Any] = {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+        kube_api.call("POST", pods, body).expect(201)
+    about = {"manager": "m", "operation": "Update", "apiVersion": "v1", "time": "2026-11-23T00:00:00Z"}
+    about |= {"fieldsType": "FieldsV1", "fieldsV1": "DEEP"}
+    patch = json.dumps({"metadata": {"managedFields": [about]}})
+    patch = patch.replace('"DEEP"', '{"f:a":' * levels + "{}" + "}" * levels)
+    context = ssl.create_default_context(cafile=str(kube_api.ca_file))
+    connection = http.client.HTTPSConnection(kube_api.url.removeprefix("https://"), context=context, timeout=60)
+    with contextlib.closing(connection):
+        headers = {
+            "Authorization": f"Bearer {kube_api.admin_token}",
+            "Content-Type": "application/merge-patch+json",
+        }
+        connection.request("PATCH", f"{pods}/b", patch, headers)
+        response = connection.getresponse()
+        answer = response.read()
+    assert response.status == 200, answer
+    assert answer.count(b'"f:a"') >= levels
+    settings = KubernetesCollector("c", kube_api.kubeconfig(), None, ("k8s.core.Pod", NODE, ROLE))
+    found = list(Kubernetes(settings).collect(datetime(2026, 11, 23, tzinfo=UTC)))
+    assert kube_api.call("DELETE", f"{pods}/b", gracePeriodSeconds="0").status == 200  # before others list it
+    assert [item for item in found if isinstance(item, Unreadable)] == []
+    keys = [item.key for item in found if isinstance(item, Observed)]
+    assert [key[-1] for key in keys if f"/Pod/{kube_namespace}/" in key] == ["a", "b", "c"]
+    assert sum("/ClusterRole/" in key for key in keys) > 60
+
+
+def test_object_that_nests_too_deeply_costs_one_message_that_names_it(kube_api: KubeApi, tmp_path: Path) -> None:
+    levels = 3000
+    deep = '{"a]}":[' * levels + '"\\"{["' + "]}" * levels
+    items = ",".join(f'{{"metadata":{{"name":"n{n}"}},"spec":{deep if n == 1 else "[]"}}}' for n in range(3))
+    canned: Canned = (200, {}, f'{{"metadata":{{}},"items":[{items}]}}'.encode())
+    with Interposer(kube_api, lambda path: canned if "/nodes" in path else None) as between:
+        settings = KubernetesCollector("c", between.kubeconfig(tmp_path), None, (NODE, ROLE))
+        found = list(Kubernetes(settings).collect(datetime(2026, 11, 23, tzinfo=UTC)))
+    assert isinstance(found[0], Observed)
+    assert found[1] == Unreadable(NODE, "too-deep", "Node n1 nests too deeply, more than 200 levels")
+    assert isinstance(found[2], Observed)
+    assert found[2].key == "c/core/Node/n2"
+    assert len(found) > 60
 
 
 def test_connection_that_breaks_inside_an_answer_is_tried_again(tmp_path: Path) -> None:

@@ -276,6 +276,18 @@ def test_values_of_config_maps_that_look_like_credentials_go(name: str, value: s
     assert is_redacted(found.attributes["binaryData"])
 
 
+def test_object_that_nests_too_deeply_is_refused_but_not_for_its_managed_fields() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"f:a": deep}
+    managed = thing("Pod", spec={"containers": []})
+    managed["metadata"]["managedFields"] = [{"manager": "m", "fieldsV1": deep}]
+    assert resource(managed).attributes == resource(thing("Pod", spec={"containers": []})).attributes
+    for kind, version in (("Pod", "v1"), ("Secret", "v1"), ("ConfigMap", "v1"), ("Rollout", "argoproj.io/v1alpha1")):
+        with pytest.raises(ValueError, match=f"^{kind} erp/x nests too deeply, more than 200 levels$"):
+            observe(thing(kind, version, data=deep), cluster="c")
+
+
 def test_env_and_passwords_of_custom_resources_go_at_any_depth() -> None:
     container = {"image": "x", "env": [{"name": "A", "value": CANARY}]}
     found = resource(

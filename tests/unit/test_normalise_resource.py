@@ -131,3 +131,13 @@ def test_collection_error_gathers_what_is_wrong_with_one_kind() -> None:
 def test_estate_finds_nothing_by_no_name() -> None:
     estate = Estate((service("a"),), bytes(32))
     assert (estate.service(None), estate.asset(None)) == (None, None)
+
+
+@pytest.mark.parametrize("levels", [201, 5000])
+def test_attributes_that_nest_too_deeply_are_refused_without_recursion(levels: int) -> None:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = {"a": deep} if levels % 2 else [deep]
+    with pytest.raises(ValueError, match="nest too deeply, more than 200 levels"):
+        resource(deep=deep)
+    assert resource(deep=[[[1]]]).attributes == {"deep": [[[1]]]}
