@@ -97,18 +97,20 @@ _OBJECT: Final = b',"object":'  # in no string, where the quotes would be escape
 _MOST_TRIES: Final = 8
 
 
-def parse_head(body: bytes) -> Request:
+def parse_head(body: bytes, *, whole: bool = False) -> Request:
     """Return the request of an AdmissionReview without its object, which stands behind all that says what is asked.
 
-    body: at least its beginning, as an API server writes it. Raises ReviewError for anything else.
+    body: at least its beginning, as an API server writes it. whole: it is all there, and so is whether this is a dry run,
+    which stands behind the object. Raises ReviewError for anything else.
     """
+    dry_run = whole and body.rfind(b',"dryRun":true') > body.rfind(b',"dryRun":false')
     end = -1
     for _ in range(_MOST_TRIES):
         end = body.find(_OBJECT, end + 1)
         if end < 0:
             break
         try:
-            return parse(body[:end] + b"}}")
+            return parse(body[:end] + (b',"dryRun":true}}' if dry_run else b"}}"))
         except ReviewError:
             continue  # a key called object, further in
     raise ReviewError("not an AdmissionReview of an object")

@@ -172,7 +172,9 @@ class Reviewer:
         try:
             request = parse(body)
         except ReviewError:
-            return self.refuse(body, decision_id=decision_id, now=now, why="its object cannot be read")
+            request = parse_head(body, whole=True)
+            refusal = self._refusal(request, self._here(request), "its object cannot be read")
+            return self._decision(request, decision_id, now, refusal)
         here = self._here(request)
         if here.exempt:
             return self._decision(request, decision_id, now, here)
@@ -191,7 +193,7 @@ class Reviewer:
 
     def overdue(self, body: bytes, *, decision_id: str, now: datetime, why: str) -> Decision:
         """Answer a review that was not judged in time, as declared for its namespace. Raises ReviewError."""
-        request = parse_head(body)
+        request = parse_head(body, whole=True)
         here = self._here(request)
         closed = here.closed and self._denies(request)
         return self._decision(request, decision_id, now, replace(here, closed=closed, unchecked=why, overdue=True))

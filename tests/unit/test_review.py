@@ -237,6 +237,8 @@ def test_what_was_not_judged_in_time_is_denied_where_the_namespace_fails_closed(
     closed = reviewer.overdue(body(), decision_id=ID, now=make.NOW, why="the engine did not answer within 4 s")
     assert (closed.outcome, closed.allowed, closed.spooled_first) == (Outcome.OVERDUE, False, True)
     assert "this request was not judged: the engine did not answer within 4 s" in closed.message
+    assert not closed.dry_run
+    assert reviewer.overdue(body(dryRun=True), decision_id=ID, now=make.NOW, why="x").dry_run
     opened = reviewer.overdue(body(namespace="web"), decision_id=ID, now=make.NOW, why="overloaded")
     assert (opened.outcome, opened.allowed, opened.spooled_first) == (Outcome.OVERDUE, True, True)
     assert opened.warnings == ["guardian this request was not judged: overloaded"]
@@ -281,6 +283,9 @@ def nested(depth: int) -> bytes:
 def test_an_object_that_cannot_be_judged_at_all_is_denied_and_recorded(ask: Asking, content: bytes, why: str) -> None:
     decision = ask.reviewer(Mode.DENY).review(content, decision_id=ID, now=make.NOW)
     assert (decision.outcome, decision.allowed, decision.spooled_first) == (Outcome.ERROR, False, True)
+    assert not decision.dry_run
+    dry = content.replace(b'"dryRun":false', b'"dryRun":true')
+    assert ask.reviewer(Mode.DENY).review(dry, decision_id=ID, now=make.NOW).dry_run
     assert why in decision.message
     assert decision.case.request["name"] == "odoo"
     milder = ask.reviewer(Mode.WARN).review(content, decision_id=ID, now=make.NOW)
