@@ -100,7 +100,7 @@ _MOST_TRIES: Final = 8
 def parse_head(body: bytes, *, whole: bool = False) -> Request:
     """Return the request of an AdmissionReview without its object, which stands behind all that says what is asked.
 
-    body: at least its beginning, as an API server writes it. whole: it is all there, and so is whether this is a dry run,
+    body: at least its beginning, as an API server writes it. whole: it is all there, also whether this is a dry run,
     which stands behind the object. Raises ReviewError for anything else.
     """
     dry_run = whole and body.rfind(b',"dryRun":true') > body.rfind(b',"dryRun":false')
