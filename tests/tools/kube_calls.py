@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_S = 60
+_IDLE_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,9 @@ class Caller:
 
     def _connection(self) -> http.client.HTTPSConnection:
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        if connection is not None and time.monotonic() - self._local.used > _IDLE_S:
+            connection.close()  # the server may be closing it at this very moment; the next request opens it again
+        self._local.used = time.monotonic()
         if connection is None:
             connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S, context=self._context)
             self._local.connection = connection
