@@ -193,7 +193,7 @@ class _Replayer:
             judging = {control.id for control in admission_controls(catalogue, kind)}
             if judging != case["controls"].keys():
                 raise _CannotReplayError(f"other controls judge {kind} now: {', '.join(sorted(judging))}")
-            catalogue = Catalogue({name: catalogue.controls[name] for name in judging})
+            catalogue = Catalogue({name: catalogue.controls[name] for name in sorted(judging)})
             standards = Standards(
                 case["environment"],
                 {},
