@@ -1,8 +1,8 @@
 """One resource goes in, one verdict for each control that applies to it comes out: the core of scan, check, webhook and
 replay. Pure but for the engine it is handed.
 
-Invariant: a verdict is remembered under everything it depends on: the resource's bytes and the parameters, for the one
-bundle of the engine. A control that reads the time or the request is judged anew each time.
+Invariant: a verdict is remembered under everything it depends on: the resource's bytes, whose tier chooses the
+parameters; bundle and standards are one for each judge. A control that reads the time or the request is judged anew.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from guardian.model import Finding, Mode, Tier
+from guardian.model import Finding, Mode
 from guardian.policy import verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from guardian.model import Resource
+    from guardian.model import Resource, Tier
     from guardian.policy.engine import Engine
     from guardian.policy.metadata import Catalogue, Control
     from guardian.policy.standards import Standards
     from guardian.policy.verdicts import Outcome
 
 
-MOST_VALUES: Final = (
-    50_000  # in one object: more than any workload holds; policies on more only run into their deadline
-)
+# In one object: more than any workload holds. Policies on more only run into their deadline.
+MOST_VALUES: Final = 50_000
 _LONGEST_KEPT: Final = 2000  # characters of a message; longer ones are rare, and would fill the memory
 
 
@@ -45,18 +44,14 @@ class Judge:
         self.engine, self.catalogue, self.standards = engine, catalogue, standards
         self._remember = remember
         self.answered = True  # whether the engine did, when it was last asked
-        self._known: OrderedDict[tuple[str, bytes, bytes], Outcome] = OrderedDict()
-        self._params = {key: _digest(resolved.params) for key, resolved in standards.resolved.items()}
+        self._known: OrderedDict[tuple[str, bytes], Outcome] = OrderedDict()
 
     def controls(self, kind: str, tier: Tier | None, stage: str) -> list[Control]:
         """Return the resource-scoped controls of `stage` that judge `kind` and are not off for `tier`."""
         return [
             control
-            for control in self.catalogue.controls.values()
-            if control.scope == "resource"
-            and stage in control.stages
-            and kind in control.judges
-            and self.standards.at(control.id, tier).mode is not Mode.OFF
+            for control in self.catalogue.of_resources(kind, stage)
+            if self.standards.at(control.id, tier).mode is not Mode.OFF
         ]
 
     def outcomes(
@@ -77,7 +72,7 @@ class Judge:
         asked: list[Control] = []
         self.answered = True
         for control in controls:
-            known = self._recall(control, digest, resource.tier)
+            known = self._recall(control, digest)
             if known is None:
                 asked.append(control)
             else:
@@ -92,7 +87,7 @@ class Judge:
                 found[control.id] = outcome
                 self.answered = self.answered and judgement.answered
                 if judgement.error is None:  # a deadline says nothing of the next time
-                    self._keep(control, digest, resource.tier, outcome)
+                    self._keep(control, digest, outcome)
         return found
 
     def findings(
@@ -106,22 +101,19 @@ class Judge:
             for control in controls
         ]
 
-    def _key(self, control: Control, digest: bytes, tier: Tier | None) -> tuple[str, bytes, bytes]:
-        return control.id, digest, self._params[control.id, tier or Tier.CRITICAL]
-
-    def _recall(self, control: Control, digest: bytes, tier: Tier | None) -> Outcome | None:
+    def _recall(self, control: Control, digest: bytes) -> Outcome | None:
         if not self._remember or control.uses:
             return None
-        key = self._key(control, digest, tier)
+        key = control.id, digest
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
         return known
 
-    def _keep(self, control: Control, digest: bytes, tier: Tier | None, outcome: Outcome) -> None:
+    def _keep(self, control: Control, digest: bytes, outcome: Outcome) -> None:
         if not self._remember or control.uses or len(outcome.message) > _LONGEST_KEPT:
             return
-        self._known[self._key(control, digest, tier)] = outcome
+        self._known[control.id, digest] = outcome
         if len(self._known) > self._remember:
             self._known.popitem(last=False)
 

@@ -165,6 +165,14 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.controls)
 
+    def of_resources(self, kind: str, stage: str) -> list[Control]:
+        """Return the resource-scoped controls of `stage` that judge `kind`, whatever their mode, by id."""
+        return [
+            control
+            for control in self.controls.values()
+            if control.scope == "resource" and stage in control.stages and kind in control.judges
+        ]
+
     def describe(self) -> Mapping[str, Mapping[str, Any]]:
         """Return every control as JSON, by id."""
         return {name: control.describe() for name, control in self.controls.items()}

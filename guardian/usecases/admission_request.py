@@ -54,6 +54,11 @@ class Request(msgspec.Struct, rename="camel"):
     dry_run: bool | None = False
 
     @property
+    def resource_kind(self) -> str:
+        """The kind as resources have it: `k8s.apps.Deployment`."""
+        return kind_of(self.kind.api_version, self.kind.kind)
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """The object's metadata; empty where there is none, or something else in its place."""
         found = (self.object or {}).get("metadata")
@@ -78,7 +83,7 @@ class Request(msgspec.Struct, rename="camel"):
         return {
             "uid": self.uid,
             "operation": self.operation,
-            "kind": kind_of(self.kind.api_version, self.kind.kind),
+            "kind": self.resource_kind,
             "namespace": self.namespace,
             "name": self.name,
             "subResource": self.sub_resource,

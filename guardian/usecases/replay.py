@@ -26,7 +26,7 @@ from guardian.policy.standards import Standards
 from guardian.usecases.admission_answer import Circumstances, answer
 from guardian.usecases.collect import read_resource, read_snapshot
 from guardian.usecases.ledger import Ledger
-from guardian.usecases.review import CASE_SCHEMA, STAGE, admission_controls
+from guardian.usecases.review import CASE_SCHEMA, STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ class _Replayer:
         here, kind = Circumstances(**case["here"]), case["request"]["kind"]
         catalogue, standards = self._bundle.catalogue, self._today
         if self._as_recorded:
-            judging = {control.id for control in admission_controls(catalogue, kind)}
+            judging = {control.id for control in catalogue.of_resources(kind, STAGE)}
             if judging != case["controls"].keys():
                 raise _CannotReplayError(f"other controls judge {kind} now: {', '.join(sorted(judging))}")
             catalogue = Catalogue({name: catalogue.controls[name] for name in sorted(judging)})

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from guardian.model import Finding, Resource, Tier
-    from guardian.policy.metadata import Catalogue, Control
+    from guardian.policy.metadata import Catalogue
     from guardian.settings import Settings, WebhookSettings
     from guardian.usecases.admission_answer import Answer
     from guardian.usecases.admission_request import Request
@@ -234,11 +234,10 @@ class Reviewer:
 
     def _controls(self, request: Request, tier: Tier | None) -> dict[str, dict[str, Any]]:
         """Return mode and parameters of every control that judges this kind at admission, those that are off too."""
-        kind, standards = request.facts()["kind"], self._judge.standards
         return {
             control.id: {"mode": stated.mode, "params": dict(stated.params)}
-            for control in admission_controls(self._judge.catalogue, kind)
-            for stated in [standards.at(control.id, tier)]
+            for control in self._judge.catalogue.of_resources(request.resource_kind, STAGE)
+            for stated in [self._judge.standards.at(control.id, tier)]
         }
 
     def _resource(self, request: Request) -> Resource:
@@ -294,15 +293,6 @@ class Reviewer:
                 f"in guardian.yaml, environment {self._environment}"
             )
         return cut("\n".join(parts), LONGEST_MESSAGE)
-
-
-def admission_controls(catalogue: Catalogue, kind: str) -> list[Control]:
-    """Return the controls that judge objects of `kind` at admission, whatever their mode."""
-    return [
-        control
-        for control in catalogue.controls.values()
-        if control.scope == "resource" and STAGE in control.stages and kind in control.judges
-    ]
 
 
 def _values(found: object) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from guardian.errors import UsageError
 from guardian.model import Mode, Tier, Verdict
+from guardian.policy.engine import DeadlineError, failed
 from guardian.policy.judge import Judge
 from guardian.policy.metadata import Catalogue
 from guardian.policy.standards import Standards
@@ -26,17 +27,20 @@ DURABILITY = "postgres.durability"
 
 
 class Counting:
-    """The real engine, counting how often each control was asked."""
+    """The real engine, counting how often each control was asked; while `fails`, none comes to an end."""
 
     def __init__(self, engine: WasmEngine) -> None:
         self._engine = engine
         self.name, self.version, self.bundle_digest = engine.name, engine.version, engine.bundle_digest
         self.asked: list[str] = []
+        self.fails = False
 
     def judge(
         self, scope: str, controls: Mapping[str, Mapping[str, Any]], document: Mapping[str, Any]
     ) -> Sequence[Judgement]:
         self.asked += controls
+        if self.fails:
+            return [failed(control, DeadlineError(1.0)) for control in controls]
         return self._engine.judge(scope, controls, document)
 
     def close(self) -> None:
@@ -78,6 +82,15 @@ def test_another_tier_has_other_parameters_and_its_own_verdict(policy_bundle: Bu
     for tier in (Tier.CRITICAL, Tier.LOW, None):
         judge.findings(make.server(tier=tier), stage="audit", now=make.NOW)
     assert counting.asked == [DURABILITY] * 3  # the tier is in the resource itself
+
+
+def test_an_evaluation_that_did_not_end_is_not_remembered(policy_bundle: Bundle, counting: Counting) -> None:
+    judge = judge_of(policy_bundle, counting, remember=10)
+    counting.fails = True
+    [broken] = judge.findings(make.server(), stage="audit", now=make.NOW)
+    counting.fails = False
+    [judged] = judge.findings(make.server(), stage="audit", now=make.NOW)
+    assert (broken.verdict, judged.verdict) == (Verdict.ERROR, Verdict.PASS)
 
 
 def test_no_more_verdicts_are_kept_than_asked_for(policy_bundle: Bundle, counting: Counting) -> None:
