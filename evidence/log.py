@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from evidence.keys import PrivateKey
+    from evidence.store import Within
 
 __all__ = ["Appended", "Attachment", "Log"]
 
@@ -89,9 +90,10 @@ class Log:
         """Number of committed records."""
         return self._store.head().size
 
-    def append(self, envelopes: Sequence[bytes]) -> list[Appended]:
+    def append(self, envelopes: Sequence[bytes], *, within: Within | None = None) -> list[Appended]:
         """Append the records in one commit, then sign and remember the checkpoint.
 
+        within: changes other tables of the same database in that very commit; what it raises leaves nothing written.
         Raises InvalidEvidenceError if one is not a record of this environment (nothing is written then),
         LogRolledBackError if the database went back since it was last seen, LogBusyError if it was locked too long.
         """
@@ -111,7 +113,7 @@ class Log:
             after = before.append([merkle.leaf_hash(entry) for entry, _ in pairs])
             return pairs, after.to_bytes()
 
-        self._store.append(prepare)
+        self._store.append(prepare, within)
         self._sign(after)
         start = after.size - len(pairs)
         return [Appended(start + at, record.record_id) for at, record in enumerate(records)]

@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, LiteralString, Protocol
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Protocol, TypeAlias
 
 import psycopg
 
@@ -45,6 +45,17 @@ class Head:
     peaks: bytes
 
 
+class Transaction(Protocol):
+    """The database transaction of an append, for what must change together with the log or not at all."""
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, its parameters written `?`, and return its rows (none for an UPDATE without RETURNING)."""
+        ...
+
+
+Within: TypeAlias = "Callable[[Transaction], None]"
+
+
 class Store(Protocol):
     """What `log` needs of a database."""
 
@@ -56,10 +67,13 @@ class Store(Protocol):
         """Return head, number of rows, lowest and highest index (0 and -1 when empty), all at one moment."""
         ...
 
-    def append(self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]]) -> Head:
+    def append(
+        self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]], within: Within | None = None
+    ) -> Head:
         """Append in one durable transaction and return the new head.
 
         prepare: given the locked head, returns (entry, envelope) pairs and the new peaks; what it raises rolls back.
+        within: called in that transaction after the rows went in, to change other tables; what it raises rolls back.
         Raises LogBusyError if the lock was not free in time, EvidenceError if an entry is in the log already.
         """
         ...
@@ -146,6 +160,23 @@ def _head(row: Sequence[Any] | None) -> Head:
     return Head(row[1], row[2], bytes(row[3]))
 
 
+class _SqliteTransaction:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+
+class _PostgresTransaction:
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._connection.execute(statement.replace("?", "%s").encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
 class SqliteStore:
     """The log in a SQLite file: WAL, every commit synced."""
 
@@ -189,7 +220,9 @@ class SqliteStore:
             row = self._connection.execute(_BOUNDS).fetchone()
         return _head(row), row[4], row[5], row[6]
 
-    def append(self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]]) -> Head:
+    def append(
+        self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]], within: Within | None = None
+    ) -> Head:
         """See Store."""
         with _sqlite_errors():
             self._connection.execute("BEGIN IMMEDIATE")  # takes the write lock before the head is read
@@ -202,6 +235,8 @@ class SqliteStore:
                 )
                 new = Head(old.origin, old.size + len(pairs), peaks)
                 self._connection.execute("UPDATE log_head SET size = ?, peaks = ? WHERE one = 1", (new.size, new.peaks))
+                if within is not None:
+                    within(_SqliteTransaction(self._connection))
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -296,7 +331,9 @@ class PostgresStore:
         rows, low, high = row[4:7] if row else (0, 0, -1)
         return head, rows, low, high
 
-    def append(self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]]) -> Head:
+    def append(
+        self, prepare: Callable[[Head], tuple[Sequence[tuple[bytes, bytes]], bytes]], within: Within | None = None
+    ) -> Head:
         """See Store."""
         with _postgres_errors(), self._connection.transaction():
             old = _head(self._connection.execute(_HEAD + " FOR UPDATE").fetchone())
@@ -308,6 +345,8 @@ class PostgresStore:
                 )
             new = Head(old.origin, old.size + len(pairs), peaks)
             self._connection.execute("UPDATE log_head SET size = %s, peaks = %s WHERE one = 1", (new.size, new.peaks))
+            if within is not None:
+                within(_PostgresTransaction(self._connection))
         return new
 
     def rows(self, start: int, stop: int) -> Iterator[Row]:

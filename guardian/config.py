@@ -16,8 +16,11 @@ from guardian.config_yaml import Location, Problem, Tree
 from guardian.errors import ConfigError, UsageError
 from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
 from guardian.settings import (
+    ApiSettings,
+    AwsCollector,
     CollectorSettings,
     ControlSettings,
+    DaemonSettings,
     EngineSettings,
     Keys,
     KubernetesCollector,
@@ -144,7 +147,8 @@ class _Builder:
                 for name, control in model.controls.items()
             },
             schedules=tuple(
-                Schedule(item.job, item.cron, item.time_zone, item.grace, item.asset) for item in model.schedules
+                Schedule(item.job, item.cron, item.time_zone, item.grace, item.asset, item.attempts)
+                for item in model.schedules
             ),
             sandbox=SandboxSettings(
                 provider=model.sandbox.provider,
@@ -162,6 +166,8 @@ class _Builder:
             redact_keep=tuple(model.redact.keep),
             policies=self._path(model.policies.folder) if model.policies else None,
             webhook=self._webhook(model, home) if model.webhook else None,
+            daemon=DaemonSettings(*model.daemon.listen, model.daemon.lease, model.daemon.jobs),
+            api=self._api(model),
         )
 
     def _optional_path(self, text: str | None) -> Path | None:
@@ -172,6 +178,17 @@ class _Builder:
             if item.type == "kubernetes":
                 yield KubernetesCollector(
                     item.name, self._optional_path(item.kubeconfig), item.context, tuple(item.kinds)
+                )
+            elif item.type == "aws":
+                external_id = item.external_id
+                yield AwsCollector(
+                    name=item.name,
+                    regions=tuple(item.regions),
+                    profile=item.profile,
+                    role_arn=item.role_arn,
+                    external_id=self._secret(external_id, ("collectors", place, "externalId")) if external_id else None,
+                    endpoint=item.endpoint,
+                    backup_buckets=tuple(item.backup_buckets),
                 )
             elif item.dsn is not None:  # its absence is told already, by `config_cluster`
                 yield PostgresCollector(item.name, self._secret(item.dsn, ("collectors", place, "dsn")))
@@ -219,6 +236,22 @@ class _Builder:
             exempt=tuple(webhook.exempt),
             workers=webhook.workers,
             queue=webhook.queue,
+        )
+
+    def _api(self, model: RootModel) -> ApiSettings | None:
+        api = model.api
+        if api is None:
+            return None
+        host, port = api.listen
+        return ApiSettings(
+            host=host,
+            port=port,
+            certificate=self._optional_path(api.certificate),
+            key=self._path(api.key.removeprefix("file:")) if api.key else None,
+            behind_proxy=api.behind_proxy,
+            public_log=api.public_log,
+            requests_per_minute=api.requests_per_minute,
+            hosts=tuple(api.hosts),
         )
 
     def _storage(self, model: RootModel) -> Storage:
@@ -305,11 +338,18 @@ def _file_problems(tree: Tree, settings: Settings, *, check_secrets: bool) -> li
     private: dict[Location, Secret] = {**keys, **dict(_age_keys(settings))}
     if settings.webhook:
         private["webhook", "key"] = Secret(f"file:{settings.webhook.key}")
+    if settings.api and settings.api.key:
+        private["api", "key"] = Secret(f"file:{settings.api.key}")
+    others |= {
+        ("collectors", place, "externalId"): item.external_id
+        for place, item in enumerate(settings.collectors)
+        if isinstance(item, AwsCollector) and item.external_id
+    }
     problems = []
     for at, secret in {**private, **others}.items():
         message = _open_to_others(secret) if at in private else None
-        # The webhook's key is read where the webhook runs; a scan elsewhere does without it.
-        if message is None and check_secrets and at != ("webhook", "key"):
+        # The keys of certificates are read where webhook and API run; a scan elsewhere does without them.
+        if message is None and check_secrets and at not in {("webhook", "key"), ("api", "key")}:
             message = _missing(secret)
             if message is not None and at in keys:
                 message += "; `guardian init` makes the keys of a new environment"

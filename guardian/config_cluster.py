@@ -1,4 +1,4 @@
-"""What must agree about collectors, engine and webhook: keys that go with their type, and references. No I/O.
+"""What must agree about collectors, engine, webhook and API: keys that go with their type, and references. No I/O.
 
 These checks read the raw tree, as `config_checks` do, and skip what has the wrong shape.
 """
@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from guardian.config_checks import Item, items_of, names_of, unknown_name
-from guardian.config_scalars import shown
+from guardian.config_scalars import is_loopback, shown
 from guardian.config_yaml import Problem, Tree, show_path
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 _COLLECTOR_KEYS: Final = {
     "postgres": {"dsn": True},
     "kubernetes": {"kubeconfig": False, "context": False, "kinds": False},
+    "aws": {
+        "regions": True,
+        "profile": False,
+        "roleArn": False,
+        "externalId": False,
+        "endpoint": False,
+        "backupBuckets": False,
+    },
 }
 _ENGINE_KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
     "wasm": {},
@@ -27,7 +35,7 @@ _ENGINE_KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
 
 
 def check(tree: Tree) -> list[Problem]:
-    """Return every disagreement about collectors, engine and webhook, in no particular order."""
+    """Return every disagreement about collectors, engine, webhook and API, in no particular order."""
     root = Item((), tree.value if isinstance(tree.value, dict) else {})
     collectors = list(items_of(root, "collectors"))
     problems: list[Problem] = []
@@ -37,6 +45,7 @@ def check(tree: Tree) -> list[Problem]:
     problems += _assets(tree, root, collectors)
     problems += _engine(tree, root)
     problems += _webhook(tree, root, collectors)
+    problems += _api(tree, root)
     return problems
 
 
@@ -131,6 +140,24 @@ def _webhook(tree: Tree, root: Item, collectors: Sequence[Item]) -> Iterator[Pro
         message = f"there are several clusters; add collector: one of {', '.join(clusters)}"
         yield Problem(tree.line(webhook.at), webhook.at, message)
     yield from _namespaces(tree, webhook)
+
+
+def _api(tree: Tree, root: Item) -> Iterator[Problem]:
+    data = root.data.get("api")
+    if not isinstance(data, dict):
+        return
+    api = Item(("api",), data)
+    for key, other in (("certificate", "key"), ("key", "certificate")):
+        if key in data and other not in data:
+            yield _problem(tree, api, other, f"required beside {key}, but missing; add it")
+    listen = api.text("listen")
+    host = listen.rpartition(":")[0].strip("[]") if listen else "127.0.0.1"
+    if host and not is_loopback(host) and "certificate" not in data and data.get("behindProxy") is not True:
+        message = (
+            "evidence must not cross a network in the clear; add certificate and key, or behindProxy: true where a "
+            "proxy ends TLS, or listen on 127.0.0.1"
+        )
+        yield _problem(tree, api, "listen", message)
 
 
 def _namespaces(tree: Tree, webhook: Item) -> Iterator[Problem]:

@@ -1,6 +1,12 @@
-"""Five-field cron expressions: are they valid, and can they ever fire. No I/O, no clock."""
+"""Five-field cron expressions: their fields, and whether they can ever fire. No I/O, no clock."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -14,8 +20,29 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 _LONGEST = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
-def check_cron(expression: str) -> None:
-    """Raise ValueError saying which field is wrong and why, unless `expression` is five valid fields that can fire.
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A parsed expression: the local minutes, hours and days at which it is due. Weekdays: 0 is Sunday.
+
+    either_day: both day fields are restricted, so that a day that fits one of them is due, as in cron of old.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+
+    def has(self, day: date) -> bool:
+        """Tell whether something is due on that day."""
+        by_day, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        fits = by_day or by_weekday if self.either_day else by_day and by_weekday
+        return day.month in self.months and fits
+
+
+def parse_cron(expression: str) -> Cron:
+    """Return the fields. Raises ValueError saying which one is wrong and why, or that it can never fire.
 
     Fields: minute, hour, day of month, month (1-12, jan-dec), day of week (0-7, both ends Sunday, sun-sat); each a list
     of `*`, values and ranges, with an optional `/step` after `*` or a range.
@@ -23,10 +50,14 @@ def check_cron(expression: str) -> None:
     fields = expression.split()
     if len(fields) != len(_FIELDS):
         raise ValueError(f"{len(fields)} fields where 5 are needed: minute hour day-of-month month day-of-week")
-    values = [_field(text, *rule) for text, rule in zip(fields, _FIELDS, strict=True)]
-    days, months, any_weekday = values[2], values[3], fields[4].startswith("*")
+    minutes, hours, days, months, weekdays = (
+        frozenset(_field(text, *rule)) for text, rule in zip(fields, _FIELDS, strict=True)
+    )
+    any_day, any_weekday = fields[2].startswith("*"), fields[4].startswith("*")
     if any_weekday and not any(day <= _LONGEST[month] for month in months for day in days):
         raise ValueError("it never fires: no such day in those months")
+    weekdays = frozenset(day % 7 for day in weekdays)
+    return Cron(minutes, hours, days, months, weekdays, either_day=not any_day and not any_weekday)
 
 
 def _field(text: str, name: str, low: int, high: int, names: dict[str, int]) -> set[int]:

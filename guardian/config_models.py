@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from guardian import config_scalars as scalars
 from guardian.config_scalars import (
+    AwsRegion,
     Duration,
     FineDuration,
     KubernetesKind,
@@ -124,11 +125,17 @@ class CollectorModel(_Model):
     """A source of truth. Which keys go with which type: `config_cluster`."""
 
     name: Name
-    type: Annotated[str, BeforeValidator(one_of("collector type", "postgres", "kubernetes"))]
+    type: Annotated[str, BeforeValidator(one_of("collector type", "postgres", "kubernetes", "aws"))]
     dsn: Reference | None = None
     kubeconfig: PathText | None = None
     context: Text | None = None
     kinds: list[KubernetesKind] = Field(default_factory=list)
+    regions: list[AwsRegion] = Field(default_factory=list)
+    profile: Text | None = None
+    role_arn: Text | None = None
+    external_id: Reference | None = None
+    endpoint: Url | None = None
+    backup_buckets: list[Text] = Field(default_factory=list)
 
 
 class EngineModel(_Model):
@@ -184,6 +191,27 @@ class ScheduleModel(_Model):
     cron: Annotated[str, AfterValidator(scalars.cron)]
     time_zone: str = "UTC"
     grace: Positive = 3600
+    attempts: Annotated[int, AfterValidator(scalars.within(1, 5))] = 1
+
+
+class DaemonModel(_Model):
+    """`guardian run`."""
+
+    listen: Listen = ("127.0.0.1", 9465)
+    lease: Annotated[Positive, AfterValidator(scalars.within(10, 3600, "s"))] = 60
+    jobs: Annotated[int, AfterValidator(scalars.within(1, 16))] = 1
+
+
+class ApiModel(_Model):
+    """The evidence API and its console."""
+
+    listen: Listen = ("127.0.0.1", 8480)
+    certificate: PathText | None = None
+    key: Annotated[Reference, AfterValidator(scalars.file_reference)] | None = None
+    behind_proxy: bool = False
+    public_log: bool = False
+    requests_per_minute: Annotated[int, AfterValidator(scalars.within(1, 100_000))] = 600
+    hosts: list[Text] = Field(default_factory=list)
 
 
 class SandboxModel(_Model):
@@ -228,6 +256,8 @@ class RootModel(_Model):
     webhook: WebhookModel | None = None
     controls: dict[str, ControlModel] = Field(default_factory=dict)
     schedules: list[ScheduleModel] = Field(default_factory=list)
+    daemon: DaemonModel = DaemonModel()
+    api: ApiModel | None = None
     sandbox: SandboxModel = SandboxModel()
     storage: StorageModel = StorageModel()
     keys: KeysModel = KeysModel()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from guardian.config_cron import check_cron
+from guardian.config_cron import parse_cron
 from guardian.config_yaml import show_key
 from guardian.kubernetes_kinds import BUILT_IN_GROUPS, BUILT_IN_KINDS, DEFAULT_KINDS, split
 from guardian.model import Mode, Tier
@@ -119,7 +119,7 @@ def pointer(value: str) -> str:
 def cron(value: str) -> str:
     """Accept five valid cron fields."""
     try:
-        check_cron(value)
+        parse_cron(value)
     except ValueError as error:
         raise _wrong(f"not a cron expression: {error}; expected five fields, like 0 3 * * *") from error
     return value
@@ -198,12 +198,13 @@ def _url(value: str) -> str:
         raise _wrong("a URL must not hold a user or password (not repeated here); write token: env:NAME or file:PATH")
     if not host or re.search(r"[\s\0]", value) or parts.query or parts.fragment:
         raise _wrong("expected a URL like https://opa.example:8181, without query")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise _wrong("must begin with https://; http:// only to this machine (localhost, 127.0.0.1, [::1])")
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether `host`, a name or an address, is this machine and no other."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -213,6 +214,12 @@ def _is_loopback(host: str) -> bool:
 def _namespace(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", value):
         raise _wrong(f"{shown(value)} cannot be a namespace; use a-z, 0-9 and '-', at most 63")
+    return value
+
+
+def _aws_region(value: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}(-[a-z]+){1,3}-[0-9]{1,2}", value):
+        raise _wrong(f"{shown(value)} is not an AWS region; expected one like eu-central-1")
     return value
 
 
@@ -245,6 +252,7 @@ FineDuration = Annotated[float, BeforeValidator(_fine_duration)]
 Listen = Annotated[tuple[str, int], BeforeValidator(_listen)]
 Url = Annotated[str, AfterValidator(_url)]
 Namespace = Annotated[str, AfterValidator(_namespace)]
+AwsRegion = Annotated[str, AfterValidator(_aws_region)]
 KubernetesKind = Annotated[str, AfterValidator(_kubernetes_kind)]
 PathText = Annotated[str, AfterValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]

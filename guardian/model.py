@@ -292,6 +292,39 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """One scheduled moment of one job. job: `scan`, or `drill:<asset>`; due: aware, UTC, whole seconds."""
+
+    job: str
+    due: datetime
+
+    @property
+    def id(self) -> str:
+        """Return the slot's name in records, such as `drill:erp@2026-11-24T02:00:00Z`."""
+        return f"{self.job}@{self.due.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    @property
+    def asset(self) -> str | None:
+        """The asset of a drill, None for a scan."""
+        job, _, asset = self.job.partition(":")
+        return asset if job == "drill" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one slot, until the lease ends.
+
+    token: the fencing token; a slot whose token has moved on belongs to someone else, and takes no result of this one.
+    attempt: from 1. final: whether no attempt follows this one, so that its result closes the slot whatever it is.
+    """
+
+    slot: Slot
+    token: int
+    attempt: int
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Drill:
     """One drill of one asset with the objectives it is held against. Times are UTC."""
 

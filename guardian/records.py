@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from guardian.model import Drill, Evaluation, Finding, Snapshot
+    from guardian.model import Drill, Evaluation, Finding, Slot, Snapshot
 
 # A record carries at most this many findings that are not a pass; the complete list is an attachment.
 MOST_FINDINGS = 1000
@@ -24,7 +24,10 @@ MOST_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one job. run_id: UUIDv7; trigger: `manual` or `schedule`; actor: who started it. Times are UTC."""
+    """One run of one job. run_id: UUIDv7; trigger: `manual`, `schedule` or `admission`; actor: who started it.
+
+    slot: the scheduled moment it is for, None for a run by hand. Times are UTC.
+    """
 
     run_id: str
     job: str
@@ -33,14 +36,15 @@ class Run:
     actor: str
     trigger: str = "manual"
     attempt: int = 1
+    slot: Slot | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the `run` member of a predicate. Slots come with the daemon; a manual run has none."""
+        """Return the `run` member of a predicate."""
         return {
             "id": self.run_id,
             "job": self.job,
-            "slot": None,
-            "scheduledFor": None,
+            "slot": self.slot.id if self.slot else None,
+            "scheduledFor": rfc3339(self.slot.due) if self.slot else None,
             "startedOn": rfc3339(self.started_on),
             "finishedOn": rfc3339(self.finished_on),
             "trigger": self.trigger,
@@ -168,6 +172,56 @@ def unfinished_drill(run: Run, context: Context, *, asset: str | None, service: 
     return _statement("restore-drill", [_run_subject(run)], predicate, run, context, ())
 
 
+def unfinished_scan(run: Run, context: Context, *, reason: str) -> bytes:
+    """Return the statement of a scan that ended before it judged anything: nothing is known, and the log says so."""
+    predicate: dict[str, Any] = {
+        "policy": None,
+        "inputs": [],
+        "result": "ERROR",
+        "reason": reason,
+        "counts": {},
+        "findings": [],
+        "findingsOmitted": 0,
+    }
+    return _statement("policy-evaluation", [_run_subject(run)], predicate, run, context, ())
+
+
+def schedule(
+    run: Run, context: Context, jobs: Sequence[Mapping[str, Any]], *, digest: str, supersedes: str | None
+) -> bytes:
+    """Return the statement of the schedule in force from the start of `run` on: the population of slots to come.
+
+    jobs: `{job, asset, service, cron, timeZone, graceSeconds, attempts}` of each, sorted. digest: hex SHA-256 of their
+    canonical JSON. supersedes: record id of the schedule that ends here, None for the first.
+    """
+    predicate = {
+        "effectiveFrom": rfc3339(run.started_on),
+        "jobs": [dict(job) for job in jobs],
+        "result": "PASSED",
+    }
+    subject = [{"name": f"schedule:{context.environment}", "digest": {"sha256": digest}}]
+    return _statement("schedule", subject, predicate, run, context, (), supersedes=supersedes)
+
+
+def missed_slot(run: Run, context: Context, *, asset: str | None, service: str | None, reason: str) -> bytes:
+    """Return the statement that nobody ran the slot of `run` before its grace ended."""
+    predicate = {"asset": asset, "service": service, "result": "MISSED", "reason": reason}
+    return _statement("missed-slot", [_run_subject(run)], predicate, run, context, ())
+
+
+def access_event(run: Run, context: Context, *, accesses: Sequence[Mapping[str, Any]], omitted: int) -> bytes:
+    """Return the statement of what was read of the evidence in one period, that of `run`.
+
+    accesses: `{token, role, route, status, count, from, until}`; omitted: requests beyond what one record holds.
+    """
+    predicate = {
+        "accesses": [dict(access) for access in accesses],
+        "accessesOmitted": omitted,
+        "result": "PASSED",
+    }
+    return _statement("access-event", [_run_subject(run)], predicate, run, context, ())
+
+
 def source_manifest(
     run: Run,
     context: Context,
@@ -277,6 +331,7 @@ def _statement(
     attachments: Sequence[AttachmentRef],
     *,
     record_id: str | None = None,
+    supersedes: str | None = None,
 ) -> bytes:
     return statement.build(
         kind,
@@ -290,7 +345,7 @@ def _statement(
             "producer": {"version": context.version, "host": context.host, "imageDigest": None},
             **predicate,
             "attachments": [attachment.to_json() for attachment in attachments],
-            "supersedes": None,
+            "supersedes": supersedes,
             "retentionClass": "standard",
         },
     )

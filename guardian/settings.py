@@ -77,7 +77,26 @@ class KubernetesCollector:
     kinds: Sequence[str] = ()
 
 
-CollectorSettings = PostgresCollector | KubernetesCollector
+@dataclass(frozen=True, slots=True)
+class AwsCollector:
+    """An AWS account to collect from.
+
+    regions: where security groups are read; buckets and identities are global. profile: of the shared AWS
+    configuration, None for boto3's own chain (environment, container, instance role). role_arn: role to assume first;
+    external_id: a Secret for it. endpoint: URL of another server that speaks AWS, None for AWS itself.
+    backup_buckets: names of buckets that hold backups, which `backup.immutable` and `iam.backup-deletion-path` judge.
+    """
+
+    name: str
+    regions: Sequence[str]
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: Secret | None = None
+    endpoint: str | None = None
+    backup_buckets: Sequence[str] = ()
+
+
+CollectorSettings = PostgresCollector | KubernetesCollector | AwsCollector
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +156,51 @@ class ControlSettings:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One scheduled job, validated now and run by the daemon. grace_s: seconds after which a slot counts as missed."""
+    """One scheduled job. job: `scan` or `drill`; grace_s: seconds after which a slot that nobody ran counts as missed.
+
+    attempts: how often a slot is tried, within its grace, while the result is that nothing could be checked.
+    """
 
     job: str
     cron: str
     time_zone: str
     grace_s: int
     asset: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """`guardian run`.
+
+    host, port: where /healthz, /readyz and /metrics are served. lease_s: seconds after which a slot whose daemon gave
+    no sign of life is closed as an error. jobs: how many run at once here.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 9465
+    lease_s: int = 60
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The evidence API and its console.
+
+    certificate, key: PEM files; without them plain HTTP, which is accepted on this machine only, or behind a proxy.
+    behind_proxy: a proxy on the way ends TLS, and names the caller in X-Forwarded-For. public_log: checkpoint and tiles
+    need no token. requests_per_minute: of one token, or of one address without. hosts: names in the Host header that
+    are answered; empty for any.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8480
+    certificate: Path | None = None
+    key: Path | None = None
+    behind_proxy: bool = False
+    public_log: bool = False
+    requests_per_minute: int = 600
+    hosts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +233,10 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of guardian.yaml. policies: folder of the users' own Rego, compiled at load, None without."""
+    """All of guardian.yaml. policies: folder of the users' own Rego, compiled at load, None without.
+
+    webhook, api: None where not configured; the daemon then does not run them.
+    """
 
     path: Path
     environment: str
@@ -191,6 +251,8 @@ class Settings:
     redact_keep: Sequence[str] = ()
     policies: Path | None = None
     webhook: WebhookSettings | None = None
+    daemon: DaemonSettings = DaemonSettings()
+    api: ApiSettings | None = None
 
     def assets(self) -> Mapping[str, Asset]:
         """Every asset by name; names are unique in an environment."""

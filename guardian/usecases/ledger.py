@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from evidence.keyring import PrivateKey, Root
+    from evidence.store import Within
+    from guardian.model import Claim
     from guardian.settings import Settings
 
 log_events = structlog.get_logger()
@@ -94,11 +96,14 @@ class Ledger:
         """Return what surrounds a run that begins now, with the last checkpoint as its beacon."""
         return Context(self.settings.environment, __version__, socket.gethostname(), self.log.beacon())
 
-    def append(self, statements: Sequence[bytes]) -> Sequence[Appended]:
-        """Sign each statement with the record key and append all in one commit, then sign a checkpoint."""
+    def append(self, statements: Sequence[bytes], *, within: Within | None = None) -> Sequence[Appended]:
+        """Sign each statement with the record key and append all in one commit, then sign a checkpoint.
+
+        within: changes other tables of the same database in that commit, such as the slot that a record closes.
+        """
         if self._record_key is None:
             raise GuardianError("this log was opened for reading only")
-        appended = self.log.append([dsse.sign(payload, self._record_key) for payload in statements])
+        appended = self.log.append([dsse.sign(payload, self._record_key) for payload in statements], within=within)
         for entry in appended:
             log_events.info("record_appended", index=entry.index, record_id=entry.record_id)
         return [Appended(entry.index, entry.record_id) for entry in appended]
@@ -191,9 +196,17 @@ def root_path(settings: Settings) -> Path:
     return settings.path.parent / "root.json"
 
 
-def new_run(job: str, started_on: datetime, finished_on: datetime | None = None, *, run_id: str | None = None) -> Run:
-    """Return the identity of a run of `job` started by the current user."""
-    return Run(run_id or new_record_id(), job, started_on, finished_on or datetime.now(UTC), actor())
+def new_run(
+    job: str,
+    started_on: datetime,
+    finished_on: datetime | None = None,
+    *,
+    run_id: str | None = None,
+    claim: Claim | None = None,
+) -> Run:
+    """Return the identity of a run of `job` started by the current user, or for the slot of `claim`."""
+    run = Run(run_id or new_record_id(), job, started_on, finished_on or datetime.now(UTC), actor())
+    return run if claim is None else replace(run, trigger="schedule", attempt=claim.attempt, slot=claim.slot)
 
 
 def actor() -> str:

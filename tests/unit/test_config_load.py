@@ -134,7 +134,7 @@ CASES = {
     ),
     "unknown collector type": (
         'environment: e\ncollectors: [{name: c, type: oracle, dsn: "env:X"}]\n',
-        "2: collectors[0].type: 'oracle' is not a known collector type; supported: postgres, kubernetes",
+        "2: collectors[0].type: 'oracle' is not a known collector type; supported: postgres, kubernetes, aws",
     ),
     "bad mode": (
         "environment: e\ncontrols: {a.b: {mode: block}}\n",
