@@ -6,9 +6,39 @@ snapshot["backup.fresh"] := answer if {
 	answer := {"findings": data.guardian.backup.fresh.findings, "judged": data.guardian.backup.fresh.judged} with input.params as params
 }
 
+resource["backup.immutable"] := answer if {
+	params := input.controls["backup.immutable"]
+	answer := {"findings": data.guardian.backup.immutable.findings} with input.params as params
+}
+
 snapshot["backup.restore-tested"] := answer if {
 	params := input.controls["backup.restore-tested"]
 	answer := {"findings": data.guardian.backup.restore_tested.findings, "judged": data.guardian.backup.restore_tested.judged} with input.params as params
+}
+
+snapshot["iam.backup-deletion-path"] := answer if {
+	params := input.controls["iam.backup-deletion-path"]
+	answer := {"findings": data.guardian.iam.backup_deletion_path.findings, "judged": data.guardian.iam.backup_deletion_path.judged} with input.params as params
+}
+
+resource["iam.key-age"] := answer if {
+	params := input.controls["iam.key-age"]
+	answer := {"findings": data.guardian.iam.key_age.findings} with input.params as params
+}
+
+resource["iam.mfa"] := answer if {
+	params := input.controls["iam.mfa"]
+	answer := {"findings": data.guardian.iam.mfa.findings} with input.params as params
+}
+
+resource["iam.root"] := answer if {
+	params := input.controls["iam.root"]
+	answer := {"findings": data.guardian.iam.root.findings} with input.params as params
+}
+
+resource["iam.wildcard"] := answer if {
+	params := input.controls["iam.wildcard"]
+	answer := {"findings": data.guardian.iam.wildcard.findings} with input.params as params
 }
 
 snapshot["network.database-reach"] := answer if {
@@ -19,6 +49,16 @@ snapshot["network.database-reach"] := answer if {
 snapshot["network.default-deny"] := answer if {
 	params := input.controls["network.default-deny"]
 	answer := {"findings": data.guardian.network.default_deny.findings, "judged": data.guardian.network.default_deny.judged} with input.params as params
+}
+
+resource["network.open-ingress"] := answer if {
+	params := input.controls["network.open-ingress"]
+	answer := {"findings": data.guardian.network.open_ingress.findings} with input.params as params
+}
+
+resource["network.public-data"] := answer if {
+	params := input.controls["network.public-data"]
+	answer := {"findings": data.guardian.network.public_data.findings} with input.params as params
 }
 
 resource["postgres.durability"] := answer if {

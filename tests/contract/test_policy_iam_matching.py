@@ -1,7 +1,7 @@
 """Patterns and statements of IAM are matched as a plain reference does: in WebAssembly and in OPA.
 
-The reference is written from AWS's description alone: a star is any text, a question mark one character, actions know no
-case. What a statement may allow is compared with it on every action and resource of a small world.
+The reference is written from AWS's description alone: a star is any text, a question mark one character; actions
+have no case. What a statement may allow is compared with it on every action and resource of a small world.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def ask(opa: Path, folder: Path) -> Iterator[Ask]:
     module = PolicyModule(build_wasm(opa, folder, ENTRIES))
     with OpaServer(opa, folder) as server:
 
-        def both(entry: str, document: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- what Rego says
+        def both(entry: str, document: Mapping[str, Any]) -> Any:
             said = module.evaluate(f"iam_asked/{entry}", json.dumps(document).encode())
             assert said == server.value(f"iam_asked/{entry}", document)
             return said
