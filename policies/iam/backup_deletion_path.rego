@@ -47,8 +47,10 @@ package guardian.iam.backup_deletion_path
 
 import future.keywords.not
 
+import data.guardian.lib.backup_deletion as deletion
 import data.guardian.lib.iam
 import data.guardian.lib.outcome
+import data.guardian.lib.principal
 
 buckets := input.resources["aws.s3.Bucket"]
 
@@ -102,7 +104,7 @@ verdict(bucket) := outcome.skip(bucket.id, "is no bucket of backups: none that `
 	])
 	observed := {
 		"count": count(found),
-		"identities": [{"identity": outcome.short(path[1]), "actions": path[3]} | some path in array.slice(found, 0, most)],
+		"identities": [{"identity": outcome.short(path[1]), "actions": actions_shown(path[2])} | some path in array.slice(found, 0, most)],
 	}
 } else := outcome.error(bucket.id, message) if {
 	backup_buckets[bucket.id]
@@ -128,10 +130,10 @@ verdict(bucket) := outcome.skip(bucket.id, "is no bucket of backups: none that `
 	count(strangers(account_of(bucket))) == 0
 } else := outcome.unknown(bucket.id)
 
-told([_, name, note, actions]) := sprintf("%v%s (%s%s)", [
-	outcome.short(name),
-	note,
-	concat(", ", array.slice(actions, 0, 3)),
+told([_, who, actions]) := sprintf("%v%s (%s%s)", [
+	outcome.short(who),
+	note(who),
+	concat(", ", array.slice(actions_shown(actions), 0, 3)),
 	and_more(count(actions) - 3),
 ])
 
@@ -229,7 +231,7 @@ policies_read contains policy.attributes.arn if some policy in policies
 
 relevant[key] := statements if {
 	some [key, document] in array.concat(managed, inline)
-	statements := relevant_of(document)
+	statements := deletion.relevant(document)
 	count(statements) > 0
 }
 
@@ -242,63 +244,14 @@ inline := [[inline_key(resource, i), entry.document] |
 
 inline_key(resource, i) := concat("#", [resource.id, format_int(i, 10)])
 
-relevant_of(document) := [[statement, actions] |
-	some statement in document.statements
-	actions := iam.actions(statement, wanted)
-	count(actions) > 0
-]
+compliant[id] := deletion.locked(bucket.attributes) if some id, bucket in backup_buckets
 
-wanted := {"s3": {action | some action, _ in shown}}
-
-# What deletes backups or shortens how long they are kept, as AWS writes it.
-shown := object.union(of_objects, of_bucket)
-
-of_objects := {
-	"s3:bypassgovernanceretention": "s3:BypassGovernanceRetention",
-	"s3:deleteobject": "s3:DeleteObject",
-	"s3:deleteobjectversion": "s3:DeleteObjectVersion",
-	"s3:putobjectlegalhold": "s3:PutObjectLegalHold",
-	"s3:putobjectretention": "s3:PutObjectRetention",
-}
-
-of_bucket := {
-	"s3:deletebucket": "s3:DeleteBucket",
-	"s3:deletebucketpolicy": "s3:DeleteBucketPolicy",
-	"s3:putbucketacl": "s3:PutBucketAcl",
-	"s3:putbucketobjectlockconfiguration": "s3:PutBucketObjectLockConfiguration",
-	"s3:putbucketpolicy": "s3:PutBucketPolicy",
-	"s3:putbucketversioning": "s3:PutBucketVersioning",
-	"s3:putlifecycleconfiguration": "s3:PutLifecycleConfiguration",
-}
-
-# What S3 refuses to everybody where versions are locked in mode COMPLIANCE.
-refused_by_lock := {
-	"s3:bypassgovernanceretention",
-	"s3:deletebucket",
-	"s3:deleteobject",
-	"s3:deleteobjectversion",
-	"s3:putbucketversioning",
-	"s3:putobjectretention",
-}
-
-compliant[id] := locked(bucket.attributes) if some id, bucket in backup_buckets
-
-locked(bucket) if {
-	bucket.versioning == "Enabled"
-	bucket.objectLock.enabled == true
-	bucket.objectLock.mode == "COMPLIANCE"
-	bucket.objectLock.retentionDays > 0
-	is_number(bucket.objectLock.retentionDays)
-} else := false if {
-	is_boolean(bucket.objectLock.enabled)
-}
-
-counted[id] := {action | some action, _ in shown} - refused_by_lock if {
+counted[id] := {action | some action, _ in deletion.shown} - deletion.refused_by_lock if {
 	some id, _ in backup_buckets
 	compliant[id] == true
 }
 
-counted[id] := {action | some action, _ in shown} if {
+counted[id] := {action | some action, _ in deletion.shown} if {
 	some id, _ in backup_buckets
 	not compliant[id] == true
 }
@@ -326,7 +279,7 @@ all_of(statement, actions, id) := {action |
 }
 
 target(action, id) := targets[id][1] if {
-	of_objects[action]
+	deletion.of_objects[action]
 } else := targets[id][0]
 
 # By bucket and key of a document, the actions that it allows there.
@@ -345,31 +298,14 @@ granted[id][key] := actions if {
 refused[id][key] := refusals if {
 	some id, _ in backup_buckets
 	some key, statements in relevant
-	refusals := {[actions, excepted(statement)] |
+	refusals := {[actions, principal.excepted(statement)] |
 		some [statement, relevant_actions] in statements
 		statement.effect == "Deny"
-		excepted(statement)
+		principal.excepted(statement)
 		actions := all_of(statement, relevant_actions, id)
 		count(actions) > 0
 	}
 	count(refusals) > 0
-}
-
-# excepted(statement) is undefined where a condition leaves open when a Deny holds.
-excepted(statement) := [] if {
-	iam.unconditional(statement)
-} else := values if {
-	count(statement.conditions) == 1
-	some operator, keys in statement.conditions
-	lower(operator) in {"arnnotequals", "arnnotlike", "stringnotequals", "stringnotlike"}
-	count(keys) == 1
-	some key, values in keys
-	lower(key) == "aws:principalarn"
-	iam.texts(values)
-}
-
-holds_for(exceptions, arn) if {
-	every pattern in exceptions { iam.matches(iam.loose(pattern), arn) == false }
 }
 
 # Who has which documents.
@@ -403,7 +339,7 @@ by_id[identity.id] := identity if some identity in identities
 
 # What the policy of a bucket says, about whom.
 
-own_statements[id] := relevant_of(bucket.attributes.policy) if {
+own_statements[id] := deletion.relevant(bucket.attributes.policy) if {
 	some id, bucket in backup_buckets
 	bucket.attributes.policy != null
 }
@@ -416,7 +352,7 @@ grants[id] contains [statement, actions] if {
 	count(actions) > 0
 }
 
-denials[id] contains [statement, actions, excepted(statement)] if {
+denials[id] contains [statement, actions, principal.excepted(statement)] if {
 	some id, statements in own_statements
 	some [statement, relevant_actions] in statements
 	statement.effect == "Deny"
@@ -424,74 +360,29 @@ denials[id] contains [statement, actions, excepted(statement)] if {
 	count(actions) > 0
 }
 
-# about(statement, arn): it names everybody, everybody but others, or this identity by its ARN or by that of its sessions.
-about(statement, _) if {
-	iam.anyone(statement)
-	not is_object(statement.notPrincipals)
-}
+# The paths: by bucket [how bad, who, what it may].
 
-about(statement, arn) if {
-	some name in iam.principals(statement, "AWS")
-	identity_of(name) == identity_of(arn)
-}
-
-about(statement, arn) if {
-	is_object(statement.notPrincipals)
-	every name in object.get(statement.notPrincipals, "AWS", []) { identity_of(name) != identity_of(arn) }
-	not statement.notPrincipals["*"] == true
-}
-
-# A Deny about the account is one about all in it.
-denies(statement, arn) if about(statement, arn)
-
-denies(statement, arn) if {
-	some name in iam.principals(statement, "AWS")
-	account_named(name) == split(arn, ":")[4]
-}
-
-account_named(name) := name if {
-	regex.match("^[0-9]{12}$", name)
-} else := split(name, ":")[4] if {
-	endswith(name, ":root")
-}
-
-# Roles are told apart by account and name: the ARN of a session has no path.
-identity_of(arn) := [parts[4], "role", names[count(names) - 1]] if {
-	parts := split(arn, ":")
-	parts[2] == "iam"
-	startswith(parts[5], "role/")
-	names := split(parts[5], "/")
-} else := [parts[4], "role", names[1]] if {
-	parts := split(arn, ":")
-	parts[2] == "sts"
-	startswith(parts[5], "assumed-role/")
-	names := split(parts[5], "/")
-} else := arn
-
-# The paths: by bucket [how bad, who, what else is to be said of it, what it may].
-
-paths[id] contains [rank(identity), arn, note(identity), actions_shown(actions)] if {
+paths[id] contains [standing[identity_id], arn, actions] if {
 	some id, bucket in backup_buckets
 	some identity_id in identities_in[account_of(bucket)]
-	identity := by_id[identity_id]
-	arn := identity.attributes.arn
-	possible := by_policies(id, identity) | by_bucket(id, arn)
+	arn := by_id[identity_id].attributes.arn
+	possible := by_policies(id, holdings[identity_id]) | by_bucket(id, arn)
 	count(possible) > 0
-	actions := possible - (denied_by_policies(id, identity) | denied_by_bucket(id, arn))
+	actions := (possible - denied_by_policies(id, holdings[identity_id], arn)) - denied_by_bucket(id, arn)
 	count(actions) > 0
 	not accepted_in(id, arn)
 }
 
-paths[id] contains [0, who, note_of, actions_shown(actions)] if {
+paths[id] contains [0, who, actions] if {
 	some id, found in grants
 	some [statement, possible] in found
-	some [who, note_of] in outsiders(id, statement)
+	some who in outsiders(id, statement)
 	actions := possible - denied_to(id, who)
 	count(actions) > 0
 	not accepted_in(id, who)
 }
 
-paths[id] contains [1, caller, ", the root user, as whom Guardian itself acts", actions_shown(counted[id])] if {
+paths[id] contains [1, caller, counted[id]] if {
 	some id, bucket in backup_buckets
 	some caller in callers(account_of(bucket))
 	endswith(caller, ":root")
@@ -500,57 +391,75 @@ paths[id] contains [1, caller, ", the root user, as whom Guardian itself acts", 
 
 accepted_in(id, who) if input.params[id].allowed[_] == who
 
-actions_shown(actions) := sort({shown[action] | some action in actions})
+actions_shown(actions) := sort({deletion.shown[action] | some action in actions})
 
-by_policies(id, identity) := {action |
-	some key in keys_of[identity.id]
-	some action in granted[id][key]
-	within_boundary(id, identity, action)
+# Few identities have documents of their own about backups: what those of one lot of documents may is found once.
+
+holdings[identity.id] := [keys_of[identity.id], boundary_of(identity)] if some identity in identities
+
+# A boundary that was not read is no limit.
+boundary_of(identity) := identity.attributes.boundary if {
+	policies_read[identity.attributes.boundary]
+} else := ""
+
+lots contains holding if some holding in holdings
+
+net[id][holding] := actions if {
+	some id, _ in backup_buckets
+	some holding in lots
+	all := union({granted[id][key] | some key in holding[0]})
+	actions := within_boundary(id, all, holding[1])
+	count(actions) > 0
 }
 
-# A boundary that was read allows what it allows; what was not read is no limit.
-within_boundary(_, identity, _) if not policies_read[identity.attributes.boundary]
+within_boundary(_, actions, "") := actions
 
-within_boundary(id, identity, action) if granted[id][identity.attributes.boundary][action]
+within_boundary(id, actions, boundary) := actions & object.get(granted, [id, boundary], set()) if boundary != ""
+
+by_policies(id, holding) := actions if {
+	actions := net[id][holding]
+} else := set()
+
+denied_by_policies(id, holding, arn) := {action |
+	some [actions, exceptions] in refusals_of[id][holding]
+	principal.holds_for(exceptions, arn)
+	some action in actions
+}
+
+refusals_of[id][holding] contains refusal if {
+	some id, _ in backup_buckets
+	some holding in lots
+	some key in (holding[0] | {holding[1]})
+	some refusal in refused[id][key]
+}
 
 by_bucket(id, arn) := {action |
 	some [statement, actions] in grants[id]
-	about(statement, arn)
+	principal.about(statement, arn)
 	some action in actions
 }
-
-denied_by_policies(id, identity) := {action |
-	some key in (keys_of[identity.id] | boundary_key(identity))
-	some [actions, exceptions] in refused[id][key]
-	holds_for(exceptions, identity.attributes.arn)
-	some action in actions
-}
-
-boundary_key(identity) := {identity.attributes.boundary} if {
-	is_string(identity.attributes.boundary)
-} else := set()
 
 denied_by_bucket(id, arn) := {action |
 	some [statement, actions, exceptions] in denials[id]
-	denies(statement, arn)
-	holds_for(exceptions, arn)
+	principal.denies(statement, arn)
+	principal.holds_for(exceptions, arn)
 	some action in actions
 }
 
-# Who else a statement of the bucket's policy names than identities that were read: [who, what to say of it].
-outsiders(id, statement) := {["*", ", everybody"]} if {
+# Who else a statement of the bucket's policy names than identities that were read.
+outsiders(id, statement) := {"*"} if {
 	iam.anyone(statement)
-} else := {[who, ", by the policy of the bucket"] |
+} else := {who |
 	some kind, names in statement.principals
 	kind != "*"
 	some who in names
 	not of_no_account(id, who)
 }
 
-of_no_account(id, who) if account_named(who) == account_of(backup_buckets[id])
+of_no_account(id, who) if principal.account(who) == account_of(backup_buckets[id])
 
 of_no_account(id, who) if {
-	key := identity_of(who)
+	key := principal.identity_of(who)
 	own_identities[account_of(backup_buckets[id])][key]
 }
 
@@ -560,7 +469,7 @@ of_no_account(_, who) if regex.match("^A[A-Z0-9]{15,31}$", who)
 own_identities[account] contains key if {
 	some account, ids in identities_in
 	some id in ids
-	key := identity_of(by_id[id].attributes.arn)
+	key := principal.identity_of(by_id[id].attributes.arn)
 }
 
 # Of outsiders, a Deny to everybody holds if it excepts none but names in the account itself.
@@ -579,43 +488,48 @@ inside(id, pattern, who) if {
 
 # How bad it is, and what is to be said of it.
 
+standing[identity.id] := rank(identity) if some identity in identities
+
 rank(identity) := 1 if {
 	own(identity)
 } else := 2 if {
-	count(assumed_by[identity.id]) > 0
+	count(assumed_by[identity.attributes.arn]) > 0
 } else := 3
 
-note(identity) := concat("", [note_of_own(identity), note_of_workload(identity)])
+note("*") := ", everybody, by the policy of the bucket"
 
-note_of_own(identity) := ", as which Guardian itself acts" if {
-	own(identity)
+note(who) := ", the root user, as whom Guardian itself acts" if root_callers[who]
+
+note(who) := concat("", [note_of_own(who), note_of_workload(who)]) if by_arn[who]
+
+note(who) := ", by the policy of the bucket" if {
+	not by_arn[who]
+	who != "*"
+	not root_callers[who]
+}
+
+root_callers contains caller if {
+	some found in accounts
+	caller := caller_of(found.attributes)
+	endswith(caller, ":root")
+}
+
+by_arn[identity.attributes.arn] contains identity.id if some identity in identities
+
+note_of_own(arn) := ", as which Guardian itself acts" if {
+	some id in by_arn[arn]
+	own(by_id[id])
 } else := ""
 
-note_of_workload(identity) := sprintf(", which a workload can assume by %s", [concat(", ", sort(who))]) if {
-	who := assumed_by[identity.id]
+note_of_workload(arn) := sprintf(", which a workload can assume by %s", [concat(", ", sort(who))]) if {
+	who := assumed_by[arn]
 } else := ""
 
-assumed_by[role.id] contains who if {
+assumed_by[role.attributes.arn] contains who if {
 	some role in roles
 	some statement in role.attributes.trust.statements
 	statement.effect == "Allow"
-	some who in workloads_named(statement)
-}
-
-workloads_named(statement) := {"everybody"} if {
-	iam.anyone(statement)
-} else := {who | some who in iam.principals(statement, "Service"); workload_services[who]} | {who |
-	some who in iam.principals(statement, "Federated")
-	contains(who, ":oidc-provider/")
-}
-
-workload_services := {
-	"batch.amazonaws.com",
-	"ec2.amazonaws.com",
-	"ecs-tasks.amazonaws.com",
-	"eks.amazonaws.com",
-	"lambda.amazonaws.com",
-	"pods.eks.amazonaws.com",
+	some who in principal.workloads(statement)
 }
 
 # Guardian's own identity in an account: its role where it acts by one.
@@ -630,8 +544,14 @@ caller_of(account) := account.callerRoleArn if {
 } else := account.caller
 
 own(identity) if {
-	some caller in callers(account_of(identity))
-	identity_of(caller) == identity_of(identity.attributes.arn)
+	key := principal.identity_of(identity.attributes.arn)
+	own_keys_of[account_of(identity)][key]
+}
+
+own_keys_of[account] contains principal.identity_of(caller) if {
+	some found in accounts
+	account := account_of(found)
+	some caller in callers(account)
 }
 
 # Callers that are none of the identities read; one that nothing is known of where no account says.
@@ -643,7 +563,7 @@ strangers(account) := {caller |
 } else := {"somebody unknown"}
 
 known_caller(account, caller) if {
-	key := identity_of(caller)
+	key := principal.identity_of(caller)
 	own_identities[account][key]
 }
 

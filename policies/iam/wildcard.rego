@@ -190,7 +190,9 @@ covers(pattern, "any") if regex.match(`^\*+$`, pattern)
 # The variables that are the account, and no narrower than it.
 in_account(pattern) := pattern if {
 	not contains(pattern, "${")
-} else := regex.replace(pattern, `(?i)\$\{aws:(principal|resource)account\}`, account_or_any)
+} else := iam.loose(pattern) if {
+	regex.match(`(?i)\$\{aws:(principal|resource)account\}`, pattern)
+} else := pattern
 
 # Everything, or all of IAM.
 

@@ -106,11 +106,11 @@ well_bounded(null)
 well_bounded(port) if is_number(port)
 
 # Length of the prefix of a block; undefined for what is none.
-prefix4(block) := to_number(regex.find_n(`[0-9]+$`, block, 1)[0]) if {
+prefix4(block) := to_number(split(block, "/")[1]) if {
 	regex.match(`^([0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])(\.([0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])){3}/([0-9]|[12][0-9]|3[0-2])$`, block)
 }
 
-prefix6(block) := to_number(regex.find_n(`[0-9]+$`, block, 1)[0]) if {
+prefix6(block) := to_number(split(block, "/")[1]) if {
 	regex.match(`^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$`, block)
 }
 
