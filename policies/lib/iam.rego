@@ -128,7 +128,9 @@ concerns_all(statement, target) if {
 # service, lower-cased: `{"s3": {"s3:deleteobject"}}`.
 actions(statement, wanted) := named(statement.actions, wanted) if {
 	is_array(statement.actions)
-} else := union({found | some found in wanted}) - named(statement.notActions, wanted)
+} else := union({found | some found in wanted}) - named(statement.notActions, wanted) if {
+	is_array(statement.notActions)
+} else := set()
 
 named(patterns, wanted) := {action | some pattern in patterns; some action in hits(lower(pattern), wanted)}
 
