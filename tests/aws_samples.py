@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardian.model import Resource, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ACCOUNT: Final = "123456789012"
 SERVICE: Final = "erp-plant1"
@@ -180,7 +180,9 @@ def security_group(name: str = "web", *ingress: dict[str, Any], **changes: Any) 
     return aws("aws.ec2.SecurityGroup", identity, "eu-central-1", **attributes)
 
 
-BLOCKED: Final = dict.fromkeys(("blockPublicAcls", "ignorePublicAcls", "blockPublicPolicy", "restrictPublicBuckets"), True)
+BLOCKED: Final = dict.fromkeys(
+    ("blockPublicAcls", "ignorePublicAcls", "blockPublicPolicy", "restrictPublicBuckets"), True
+)
 
 
 def bucket(name: str = "erp-backups", **changes: Any) -> Resource:
@@ -205,3 +207,66 @@ def bucket(name: str = "erp-backups", **changes: Any) -> Resource:
         **changes,
     }
     return aws("aws.s3.Bucket", f"arn:aws:s3:::{name}", "eu-central-1", **attributes)
+
+
+EVERYTHING: Final = statement(["*"], ["*"])
+DELETES: Final = statement(
+    ["s3:Delete*", "s3:PutLifecycleConfiguration"], ["arn:aws:s3:::erp-backups", "arn:aws:s3:::erp-backups/*"]
+)
+PASSES: Final = statement(
+    ["iam:PassRole", "ec2:RunInstances"],
+    ["*"],
+    conditions={"StringEquals": {"iam:PassedToService": ["ec2.amazonaws.com"]}},
+)
+GUARDED: Final = statement(
+    ["s3:Delete*", "s3:Put*"],
+    ["arn:aws:s3:::erp-backups", "arn:aws:s3:::erp-backups/*"],
+    "Deny",
+    principals=principals(everybody=True),
+    conditions={"ArnNotEquals": {"aws:PrincipalArn": [arn("role/backup-admin")]}},
+)
+PUBLIC: Final = statement(["s3:GetObject"], ["arn:aws:s3:::www/*"], principals=principals(everybody=True), sid="Read")
+# Of every kind something right and something wrong: what the engines are compared on.
+SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
+    "aws.iam.Account": [account(), account(root={"mfaActive": False, "accessKeys": 1, "lastUsedDays": 2})],
+    "aws.iam.User": [
+        user(groups=["staff"]),
+        user("batch", passwordEnabled=False, mfaDevices=[], policies=policies(document(DELETES))),
+        user(
+            "eve", mfaDevices=[], accessKeys=[{"id": "…ABCD", "status": "Active", "ageDays": 400, "lastUsedDays": None}]
+        ),
+        user("ops", policies=policies(document(EVERYTHING), attached=["reader"])),
+    ],
+    "aws.iam.Group": [
+        group(policies=policies(document(statement(["s3:List*"], ["*"])))),
+        group("admins", policies=policies(document(EVERYTHING))),
+    ],
+    "aws.iam.Role": [
+        role(
+            policies=policies(
+                document(statement(["s3:PutObject"], ["arn:aws:s3:::erp-backups/*"])), attached=["reader"]
+            )
+        ),
+        role("guardian", trust=trust(AWS=[arn("root")]), policies=policies(attached=["reader"])),
+        role("purge", policies=policies(document(DELETES, statement(["s3:Delete*"], ["*"], "Deny")))),
+        role("ci", policies=policies(document(PASSES)), boundary=arn("policy/reader")),
+    ],
+    "aws.iam.Policy": [
+        policy(),
+        policy("pass", PASSES),
+        policy("keys", statement(["iam:*AccessKey*"], [arn("user/*")])),
+        policy("arn:aws:iam::aws:policy/AdministratorAccess", EVERYTHING),
+    ],
+    "aws.ec2.SecurityGroup": [
+        security_group(),
+        security_group("ssh", rule((22, 22)), rule((5432, 5432), ["10.0.0.0/8"])),
+        security_group("halves", rule((0, 65535), ["0.0.0.0/1", "128.0.0.0/1"], cidrs6=["::/0"])),
+        security_group("list", rule((22, 22), [], prefixLists=["pl-1"])),
+    ],
+    "aws.s3.Bucket": [
+        bucket(),
+        bucket(policy=document(GUARDED)),
+        bucket("half", objectLock={"enabled": True, "mode": "GOVERNANCE", "retentionDays": 7}, versioning="Suspended"),
+        bucket("www", backup=False, policy=document(PUBLIC), policyPublic=True, publicAccessBlock=None, website=True),
+    ],
+}

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from guardian.model import Resource, Tier
+from tests import aws_samples
 from tests import policy_support as make
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
     f"{RBAC}.Role": _role(f"{RBAC}.Role", "erp"),
     f"{RBAC}.ClusterRoleBinding": _binding(f"{RBAC}.ClusterRoleBinding", None),
     f"{RBAC}.RoleBinding": _binding(f"{RBAC}.RoleBinding", "erp"),
+    **aws_samples.SAMPLES,
 }
 DELETE: Final = object()
 JUNK: Final[Sequence[Any]] = (

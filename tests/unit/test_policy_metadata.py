@@ -219,9 +219,17 @@ def test_every_framework_clause_is_the_catalogues(policy_bundle: Bundle) -> None
     nist, iso, soc, dora = "nist-800-53r5", "iso-27001-2022", "soc2", "dora"
     assert clauses == {
         "backup.fresh": {nist: ["CP-9"], iso: ["A.8.13"], soc: ["A1.2"]},
+        "backup.immutable": {nist: ["CP-9", "AU-9"], iso: ["A.8.13"]},
         "backup.restore-tested": {nist: ["CP-4", "CP-9(1)"], iso: ["A.5.30", "A.8.13"], soc: ["A1.3"], dora: ["12(2)"]},
+        "iam.backup-deletion-path": {nist: ["AC-5", "CP-9"], iso: ["A.8.13"], dora: ["12"]},
+        "iam.key-age": {nist: ["IA-5"], iso: ["A.5.17"], soc: ["CC6.1"]},
+        "iam.mfa": {nist: ["IA-2(2)"], iso: ["A.8.5"], soc: ["CC6.1"], "pci-dss-v4": ["8.4"]},
+        "iam.root": {nist: ["AC-6(5)", "IA-2(1)"], iso: ["A.8.2"], soc: ["CC6.1"]},
+        "iam.wildcard": {nist: ["AC-6"], iso: ["A.8.2"], soc: ["CC6.3"], "pci-dss-v4": ["7.2"]},
         "network.database-reach": {nist: ["SC-7", "AC-4"], iso: ["A.8.22"], soc: ["CC6.6"]},
         "network.default-deny": {nist: ["SC-7(5)"], iso: ["A.8.22"], soc: ["CC6.6"], "pci-dss-v4": ["1.3"]},
+        "network.open-ingress": {nist: ["SC-7(5)"], iso: ["A.8.20"], soc: ["CC6.6"], "pci-dss-v4": ["1.3"]},
+        "network.public-data": {nist: ["AC-3", "SC-7"], iso: ["A.8.3"], soc: ["CC6.6"]},
         "postgres.durability": {nist: ["SI-7(1)"], iso: ["A.8.13"]},
         "postgres.superusers": {nist: ["AC-6(5)"], iso: ["A.8.2"], soc: ["CC6.3"]},
         "rbac.cluster-admin": {nist: ["AC-6(5)"], iso: ["A.8.2"], soc: ["CC6.3"]},
