@@ -49,9 +49,8 @@ def document(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"version": "2012-10-17", "statements": list(statements)}
 
 
-def principals(**named: Sequence[str]) -> dict[str, Any]:
+def principals(*, everybody: bool = False, **named: Sequence[str]) -> dict[str, Any]:
     """Return principals such as `AWS=[…]`, `Service=[…]`, `everybody=True`."""
-    everybody = bool(named.pop("everybody", False))
     lists = {kind: list(named.get(kind, [])) for kind in ("AWS", "Service", "Federated")}
     return {**lists, "*": everybody}
 
@@ -108,7 +107,7 @@ def group(name: str = "staff", **changes: Any) -> Resource:
 
 def trust(**named: Sequence[str]) -> dict[str, Any]:
     """Return the trust policy of a role for `Service=[…]`, `AWS=[…]` or `Federated=[…]`."""
-    return document(statement(["sts:AssumeRole"], None, principals=principals(**named)))
+    return document(statement(["sts:AssumeRole"], None, principals=principals(everybody=False, **named)))
 
 
 def role(name: str = "app", **changes: Any) -> Resource:

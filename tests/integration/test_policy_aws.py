@@ -199,7 +199,7 @@ def test_account_without_buckets_of_backups_has_nobody_to_judge(policy_bundle: B
 def test_what_guardian_yaml_says_is_kept_to(
     policy_bundle: Bundle, wasm_engine: WasmEngine, control: str, resource: Resource, params: Mapping[str, Any]
 ) -> None:
-    stated = {control.replace(".", "_").replace("-", "__"): ControlSettings(params=params)}
+    stated: dict[str, Any] = {control.replace(".", "_").replace("-", "__"): ControlSettings(params=params)}
     settings = make.settings(**stated)
     policy_bundle.catalogue.check(settings)
     assert of(scan(policy_bundle, wasm_engine, resource), control, resource.id).verdict is Verdict.FAIL
