@@ -28,7 +28,7 @@ test_pattern_overlaps_and_covers_what_begins_with_a_prefix if {
 		iam.overlaps(pattern, objects) == true
 		iam.covers(pattern, objects) == true
 	}
-	every pattern in ["arn:aws:s3:::b/2026/*", "arn:aws:s3:::b/*/x", "arn:aws:s3:::?/key", "arn:aws:s3:::${aws:username}/*"] {
+	every pattern in ["arn:aws:s3:::b/2026/*", "arn:aws:s3:::b/*/x", "arn:aws:s3:::?/key", "arn:aws:s3:::${aws:username}/*", "arn:aws:s3:::b/", "arn:aws:s3:::*/"] {
 		iam.overlaps(pattern, objects) == true
 		iam.covers(pattern, objects) == false
 	}
