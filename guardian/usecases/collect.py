@@ -42,29 +42,33 @@ _Read = TypeVar("_Read")
 log_events = structlog.get_logger()
 
 
-def collect(settings: Settings, *, now: datetime, drills: Sequence[Mapping[str, Any]]) -> Snapshot:
+def collect(
+    settings: Settings, *, now: datetime, drills: Sequence[Mapping[str, Any]], slots: Sequence[Mapping[str, Any]] = ()
+) -> Snapshot:
     """Look at everything that is configured and return the snapshot.
 
     now: aware; the moment of the snapshot, which ages are computed against, taken in whole seconds.
-    drills: attributes of guardian.Drill of verified records of this environment.
+    drills, slots: attributes of guardian.Drill and guardian.Slot, of verified records of this environment.
     Raises ConfigError if there is no redaction key; a source that cannot be read raises nothing and is in the snapshot.
     """
     now = now.astimezone(UTC).replace(microsecond=0)
     estate = Estate(settings.services, parse_key(settings.keys.redaction), settings.redact_keep)
     statuses, resources = [], []
-    for collector in configured(settings, drills):
+    for collector in configured(settings, drills, slots):
         status, found = run(collector, estate, now)
         statuses.append(status)
         resources += found
     return build(settings.environment, now, statuses, resources)
 
 
-def configured(settings: Settings, drills: Sequence[Mapping[str, Any]]) -> list[Collector]:
+def configured(
+    settings: Settings, drills: Sequence[Mapping[str, Any]], slots: Sequence[Mapping[str, Any]] = ()
+) -> list[Collector]:
     """Return the collectors that `settings` ask for: what is declared and recorded always, the rest where listed."""
     assets = [asset for asset in settings.assets().values() if asset.backups]
     collectors: list[Collector] = [
-        Declared(settings.environment, settings.services),
-        Records(settings.environment, drills),
+        Declared(settings.environment, settings.services, settings.schedules),
+        Records(settings.environment, drills, slots),
     ]
     if assets:
         collectors.append(Backups(settings.environment, assets))

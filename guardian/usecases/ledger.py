@@ -170,6 +170,7 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
         "backupTakenAt": taken_at,
         "backupAgeSeconds": int((now - datetime.fromisoformat(taken_at)).total_seconds()) if taken_at else None,
         "recordId": record.record_id,
+        "slot": run.get("slot"),
         "logIndex": record.index,
         "startedOn": run["startedOn"],
         "finishedOn": run["finishedOn"],
@@ -180,6 +181,7 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
         "restoreSeconds": measurements.get("restoreSeconds"),
         "estimatedRtoSeconds": measurements.get("estimatedRtoSeconds"),
         "rpoSeconds": measurements.get("rpoSeconds"),
+        "passedChecks": [check["id"] for check in checks if check["verdict"] == "pass"],
         "failedChecks": [check["id"] for check in checks if check["verdict"] == "fail"],
         "erredChecks": [check["id"] for check in checks if check["verdict"] == "error"],
     }

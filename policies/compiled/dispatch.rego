@@ -6,9 +6,19 @@ snapshot["backup.fresh"] := answer if {
 	answer := {"findings": data.guardian.backup.fresh.findings, "judged": data.guardian.backup.fresh.judged} with input.params as params
 }
 
+snapshot["backup.pair-consistent"] := answer if {
+	params := input.controls["backup.pair-consistent"]
+	answer := {"findings": data.guardian.backup.pair_consistent.findings, "judged": data.guardian.backup.pair_consistent.judged} with input.params as params
+}
+
 snapshot["backup.restore-tested"] := answer if {
 	params := input.controls["backup.restore-tested"]
 	answer := {"findings": data.guardian.backup.restore_tested.findings, "judged": data.guardian.backup.restore_tested.judged} with input.params as params
+}
+
+resource["backup.scheduled"] := answer if {
+	params := input.controls["backup.scheduled"]
+	answer := {"findings": data.guardian.backup.scheduled.findings} with input.params as params
 }
 
 snapshot["network.database-reach"] := answer if {
@@ -31,6 +41,11 @@ snapshot["postgres.superusers"] := answer if {
 	answer := {"findings": data.guardian.postgres.superusers.findings, "judged": data.guardian.postgres.superusers.judged} with input.params as params
 }
 
+snapshot["postgres.transport"] := answer if {
+	params := input.controls["postgres.transport"]
+	answer := {"findings": data.guardian.postgres.transport.findings, "judged": data.guardian.postgres.transport.judged} with input.params as params
+}
+
 resource["rbac.cluster-admin"] := answer if {
 	params := input.controls["rbac.cluster-admin"]
 	answer := {"findings": data.guardian.rbac.cluster_admin.findings} with input.params as params
@@ -39,6 +54,11 @@ resource["rbac.cluster-admin"] := answer if {
 resource["rbac.wildcard"] := answer if {
 	params := input.controls["rbac.wildcard"]
 	answer := {"findings": data.guardian.rbac.wildcard.findings} with input.params as params
+}
+
+snapshot["recovery.rpo"] := answer if {
+	params := input.controls["recovery.rpo"]
+	answer := {"findings": data.guardian.recovery.rpo.findings, "judged": data.guardian.recovery.rpo.judged} with input.params as params
 }
 
 snapshot["recovery.rto"] := answer if {
