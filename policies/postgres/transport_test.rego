@@ -142,6 +142,14 @@ test_line_that_cannot_be_parsed_fails if {
 	contains(finding.message, "pg_hba.conf:2 cannot be parsed")
 }
 
+test_line_that_matches_nobody_while_tls_is_off_is_judged_as_if_it_did if {
+	idle := {"error": "hostssl record cannot match because SSL is disabled"}
+	local := {"ssl": "off", "listen_addresses": "localhost"}
+	verdicts(local, [socket, rule(2, idle)]) == []
+	verdicts(local, [socket, rule(2, object.union(idle, {"method": "trust"}))]) == ["fail"]
+	verdicts(local, [socket, rule(2, {"error": "hostssl record cannot match ..."})]) == ["fail"]
+}
+
 test_rules_that_were_not_all_read_are_an_error_but_hide_no_failure if {
 	rules := [socket, rule(2, {})]
 	every count in [null, 1, 3] {
