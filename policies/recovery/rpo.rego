@@ -115,7 +115,7 @@ judge(asset, drill) := outcome.error(asset.id, message) if {
 } else := outcome.error(asset.id, message) if {
 	is_number(asset.attributes.rpoSeconds)
 	drill.attributes.verdict in {"fail", "error"}
-	message := sprintf("the data loss of asset %s is not known: the newest drill that measured it, %s from backup %v, did not pass, so more than that may be lost", [
+	message := sprintf("the data loss of asset %s is not known: the newest drill that measured one, %s since backup %v, did not pass, so more than that may be lost", [
 		asset.attributes.name,
 		duration.text(drill.attributes.rpoSeconds),
 		object.get(drill.attributes, "backupId", null),
