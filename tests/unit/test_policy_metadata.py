@@ -219,13 +219,17 @@ def test_every_framework_clause_is_the_catalogues(policy_bundle: Bundle) -> None
     nist, iso, soc, dora = "nist-800-53r5", "iso-27001-2022", "soc2", "dora"
     assert clauses == {
         "backup.fresh": {nist: ["CP-9"], iso: ["A.8.13"], soc: ["A1.2"]},
+        "backup.pair-consistent": {nist: ["CP-9(1)", "SI-7(1)"], iso: ["A.8.13"]},
         "backup.restore-tested": {nist: ["CP-4", "CP-9(1)"], iso: ["A.5.30", "A.8.13"], soc: ["A1.3"], dora: ["12(2)"]},
+        "backup.scheduled": {nist: ["CP-9"], iso: ["A.8.13"], soc: ["A1.2"], dora: ["12(1)"]},
         "network.database-reach": {nist: ["SC-7", "AC-4"], iso: ["A.8.22"], soc: ["CC6.6"]},
         "network.default-deny": {nist: ["SC-7(5)"], iso: ["A.8.22"], soc: ["CC6.6"], "pci-dss-v4": ["1.3"]},
         "postgres.durability": {nist: ["SI-7(1)"], iso: ["A.8.13"]},
         "postgres.superusers": {nist: ["AC-6(5)"], iso: ["A.8.2"], soc: ["CC6.3"]},
+        "postgres.transport": {nist: ["SC-8(1)"], iso: ["A.8.24"], soc: ["CC6.7"], "pci-dss-v4": ["4.2"]},
         "rbac.cluster-admin": {nist: ["AC-6(5)"], iso: ["A.8.2"], soc: ["CC6.3"]},
         "rbac.wildcard": {nist: ["AC-6"], iso: ["A.8.2"]},
+        "recovery.rpo": {nist: ["CP-2", "CP-10(4)"], iso: ["A.5.30"], soc: ["A1.3"], dora: ["12(6)"]},
         "recovery.rto": {nist: ["CP-2", "CP-10(4)"], iso: ["A.5.30"], soc: ["A1.3"], dora: ["12(6)"]},
         "service.declared": {nist: ["CP-2(8)", "PM-11"], iso: ["A.5.30"]},
         "workload.image-digest": {nist: ["CM-2", "CM-14"], iso: ["A.8.9"], soc: ["CC8.1"]},
