@@ -175,7 +175,6 @@ def unfinished_drill(run: Run, context: Context, *, asset: str | None, service: 
 def unfinished_scan(run: Run, context: Context, *, reason: str) -> bytes:
     """Return the statement of a scan that ended before it judged anything: nothing is known, and the log says so."""
     predicate: dict[str, Any] = {
-        "policy": None,
         "inputs": [],
         "result": "ERROR",
         "reason": reason,

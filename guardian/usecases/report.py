@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def render_report(settings: Settings, ledger: Ledger, records: Sequence[VerifiedRecord]) -> str:
     """Return the report of the newest scan and the newest drill of each asset."""
-    scans = [record for record in records if record.kind == "policy-evaluation"]
+    scans = [record for record in records if record.kind == "policy-evaluation" and "policy" in record.predicate]
     newest: dict[str, VerifiedRecord] = {}
     for record in records:
         if record.kind == "restore-drill" and record.predicate.get("asset") is not None:
