@@ -1,4 +1,4 @@
-"""Rows of bearer tokens: found by the hash of what a caller shows, never by the token, which is not kept. I/O: database."""
+"""Rows of bearer tokens, found by the hash of what a caller shows; the token itself is not kept. I/O: database."""
 
 from __future__ import annotations
 
