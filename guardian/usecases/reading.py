@@ -1,0 +1,273 @@
+"""Read the evidence for people and programs: what API and console stand on.
+
+Invariant: whatever is returned was made of verified records, and only of those that the caller's scope allows; what
+lies outside the scope does not exist. Nothing here needs a signing key.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from evidence import checkpoint as checkpoints
+from evidence.strict import b64encode
+from guardian.usecases import policy as policies
+from guardian.usecases.ledger import Ledger
+from guardian.usecases.reading_rows import DRILL, MISSED, SCAN, drill_row, record_row
+from guardian.usecases.reading_scope import MAX_LIMIT, Filter, NotFoundError, Page, Scope, parse_filter, parse_page
+from guardian.usecases.reading_services import Judged, LastScan, control_counts, service_entry
+
+__all__ = ["MAX_LIMIT", "NotFoundError", "Reading", "Scope"]
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from guardian.model import Service
+    from guardian.settings import Settings
+
+
+class Reading:
+    """The evidence of one environment, open for reading. A context manager; belongs to one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open log and index.
+
+        Raises UsageError where the environment was never initialised, EvidenceError where its log is gone or cut.
+        """
+        self.settings = settings
+        self._ledger = Ledger(settings, writable=False)
+        self._catalogue: dict[str, dict[str, Any]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the database."""
+        self._ledger.log.close()
+
+    def records(
+        self,
+        scope: Scope,
+        *,
+        kind: str | None = None,
+        service: str | None = None,
+        control: str | None = None,
+        asset: str | None = None,
+        verdict: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        newest_first: bool = True,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> dict[str, Any]:
+        """Return one page, `{"records": [ROW...], "next": cursor of the next page | None, "size": records of the log}`.
+
+        ROW: `{index, recordId, kind, subject, asset, service, result, assurance, slot, time}`. Filters combine.
+        service: records whose one service it is; with `control`, also scans in which that control judged it.
+        verdict: with `control`, records in which that control came to it; without, records of that result, also
+        `missed`. since, until: RFC 3339 or a date, since <= time of finishing < until. cursor: the index of the last
+        record seen; what is appended meanwhile never moves a page. limit: 1..200.
+        Raises UsageError naming what is known for a value that never can match.
+        """
+        wanted = parse_filter(
+            kind=kind, service=service, control=control, asset=asset, verdict=verdict, since=since, until=until
+        )
+        page = parse_page(limit=limit, cursor=cursor, newest_first=newest_first)
+        rows, following = self._page(scope, wanted, page)
+        return {"records": rows, "next": following, "size": self._ledger.log.size}
+
+    def record(self, scope: Scope, id_or_index: str | int) -> dict[str, Any]:
+        """Return one record with all that proves it.
+
+        `{"record": ROW, "statement", "envelope": base64 of the exact bytes, "entry": base64, "proof": {"origin",
+        "leafIndex", "treeSize", "hashes": [base64]}, "checkpoint": text, "keys": {"record": [{id, publicKey}], "log":
+        the same}, "previous": index | None, "next": index | None}`; previous and next are those in scope.
+        Raises NotFoundError.
+        """
+        rows = [row for row in self._rows() if scope.allows(row)]
+        at = next((at for at, row in enumerate(rows) if str(id_or_index) in (str(row["index"]), row["recordId"])), None)
+        if at is None:
+            raise NotFoundError(f"there is no record {str(id_or_index)!r}")
+        row = rows[at]
+        log = self._ledger.log
+        size = log.size
+        [stored] = log.rows(row["index"], row["index"] + 1)
+        return {
+            "record": row,
+            "statement": self._ledger.records()[row["index"]].statement,
+            "envelope": b64encode(stored.envelope),
+            "entry": b64encode(stored.entry),
+            "proof": {
+                "origin": log.origin,
+                "leafIndex": row["index"],
+                "treeSize": size,
+                "hashes": [b64encode(step) for step in log.inclusion_proof(row["index"], size)],
+            },
+            "checkpoint": (self.checkpoint() or b"").decode(),
+            "keys": {"record": [], "log": []},
+            "previous": rows[at - 1]["index"] if at else None,
+            "next": rows[at + 1]["index"] if at + 1 < len(rows) else None,
+        }
+
+    def services(self, scope: Scope) -> dict[str, Any]:
+        """Return `{"services": [SERVICE...]}` of the declared services in scope, in the order of guardian.yaml.
+
+        SERVICE: `{name, owner, escalation, tier, tenancy, dataClass, objectives: {rtoSeconds, rpoSeconds}, verdict,
+        reason, controls: [{control, title, severity, verdict, counts: {pass, fail, error, skip}, record, recordId,
+        time}], assets: [{name, type, requiredAssurance, backups: [{name, format, everySeconds}], drill: DRILL | None}],
+        waivers, nextSlots: [{job, due}]}`. reason: why it is not known, or not known whole; None if it is. record and
+        recordId of a control: the newest scan, None where the caller may not open it.
+        """
+        return {
+            "services": self._services([one for one in self.settings.services if scope.has_service(one.name)], scope)
+        }
+
+    def service(self, scope: Scope, name: str) -> dict[str, Any]:
+        """Return one SERVICE as `services` does. Raises NotFoundError."""
+        known = [one for one in self.settings.services if one.name == name and scope.has_service(one.name)]
+        if not known:
+            raise NotFoundError(f"there is no service {name!r}")
+        [entry] = self._services(known, scope)
+        return entry
+
+    def controls(self, scope: Scope) -> dict[str, Any]:
+        """Return `{"controls": [{id, title, description, severity, scope, stages, frameworks, remediation, modes:
+        {tier: mode}, last: {record, recordId, time, counts} | None}]}`, by id.
+
+        last: what the newest scan counted, of the services in scope; record and recordId as in SERVICE.
+        """
+        last, _ = self._last_scan(scope)
+        modes = policies.modes(self.settings)
+        found = []
+        for name, control in self._described().items():
+            counts = control_counts(last.judged, name, scope.services) if last is not None else None
+            found.append(
+                {
+                    **{key: control[key] for key in ("id", "title", "description", "severity", "scope")},
+                    **{key: control[key] for key in ("stages", "frameworks", "remediation")},
+                    "modes": modes[name],
+                    "last": None
+                    if last is None or counts is None
+                    else {
+                        "record": last.row["index"] if last.readable else None,
+                        "recordId": last.row["recordId"] if last.readable else None,
+                        "time": last.row["time"],
+                        "counts": counts,
+                    },
+                }
+            )
+        return {"controls": found}
+
+    def drills(
+        self,
+        scope: Scope,
+        *,
+        asset: str | None = None,
+        service: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        newest_first: bool = True,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> dict[str, Any]:
+        """Return one page, `{"drills": [DRILL...], "next", "size"}`, paged as `records`.
+
+        DRILL: `{index, recordId, asset, service, backup: {id, takenAt} | None, result, verdict, assurance,
+        requiredAssurance, restoreSeconds, estimatedRtoSeconds, rpoSeconds, objectives: {rtoSeconds, rpoSeconds}, rto,
+        rpo: within | beyond | unknown | undeclared, slot, startedOn, finishedOn, phases: [{name, seconds}],
+        failedChecks: [id], erredChecks: [id], reason}`; a drill that was killed may have no asset.
+        """
+        wanted = parse_filter(kind=DRILL, service=service, asset=asset, since=since, until=until)
+        page = parse_page(limit=limit, cursor=cursor, newest_first=newest_first)
+        rows, following = self._page(scope, wanted, page)
+        drills = [self._drill(row["index"]) for row in rows]
+        return {"drills": drills, "next": following, "size": self._ledger.log.size}
+
+    def coverage(self, scope: Scope, *, since: datetime, until: datetime) -> dict[str, Any]:
+        """Return the coverage document of the slots in (since, until], narrowed to the scope."""
+        from guardian.usecases.coverage import coverage  # noqa: PLC0415 -- heavy, and few requests ask for it
+
+        least, most = scope.from_time, scope.to_time
+        if least is not None:
+            since = max(since, datetime.fromisoformat(least))
+        if most is not None:
+            until = min(until, datetime.fromisoformat(most))
+        document: dict[str, Any] = coverage(
+            self.settings, since=since, until=until, now=datetime.now(UTC), services=scope.services
+        )
+        return document
+
+    def checkpoint(self) -> bytes | None:
+        """Return the signed head of the log as a C2SP checkpoint, None while there is none."""
+        return self._ledger.log.checkpoint()
+
+    def tile(self, path: str) -> tuple[bytes, bool] | None:
+        """Return a tile of the log that `checkpoint` signs and whether it is full, so that it never changes.
+
+        path: of C2SP tlog-tiles, such as `tile/0/x001/234.p/17` or `tile/entries/000`. None if there is none.
+        """
+        del path
+        return None
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [record_row(record.index, record.kind, record.statement) for record in self._ledger.records()]
+
+    def _page(self, scope: Scope, wanted: Filter, page: Page) -> tuple[list[dict[str, Any]], int | None]:
+        rows = [row for row in self._rows() if scope.allows(row) and wanted.accepts(row)]
+        if page.newest_first:
+            rows.reverse()
+        if page.cursor is not None:
+            rows = [
+                row for row in rows if (row["index"] < page.cursor) == page.newest_first and row["index"] != page.cursor
+            ]
+        shown = rows[: page.limit]
+        return shown, shown[-1]["index"] if len(rows) > page.limit else None
+
+    def _drill(self, index: int) -> dict[str, Any]:
+        return drill_row(index, self._ledger.records()[index].statement, self.settings)
+
+    def _services(self, services: list[Service], scope: Scope) -> list[dict[str, Any]]:
+        last, unfinished = self._last_scan(scope)
+        rows = [row for row in self._rows() if scope.allows(row)]
+        drills = {row["asset"]: self._drill(row["index"]) for row in rows if row["kind"] == DRILL and row["asset"]}
+        missed = {row["asset"]: row for row in rows if row["kind"] == MISSED and row["asset"]}
+        now = datetime.now(UTC)
+        return [
+            service_entry(
+                service,
+                settings=self.settings,
+                last=last,
+                unfinished=unfinished,
+                drills=drills,
+                missed=missed,
+                catalogue=self._described(),
+                now=now,
+            )
+            for service in services
+        ]
+
+    def _last_scan(self, scope: Scope) -> tuple[LastScan | None, str | None]:
+        period = Scope(None, scope.since, scope.until)
+        unfinished: str | None = None
+        for record in reversed(self._ledger.records()):
+            row = record_row(record.index, record.kind, record.statement)
+            if record.kind != SCAN or not period.allows(row):
+                continue
+            if record.predicate["counts"]:
+                return LastScan(row, Judged(), scope.allows(row)), unfinished
+            unfinished = unfinished or record.predicate.get("reason") or "it judged nothing"
+        return None, unfinished
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        if self._catalogue is None:
+            self._catalogue = policies.describe(self.settings)
+        return self._catalogue
+
+
+def _checkpoint_size(note: bytes | None) -> int:
+    return 0 if note is None else checkpoints.parse(note).size
