@@ -94,7 +94,11 @@ def evaluation_of(ledger: Ledger, record: VerifiedRecord, controls: Mapping[str,
 
 def drill_of(settings: Settings, record: VerifiedRecord) -> Drill:
     """Return the drill that a restore-drill record describes, held against the objectives recorded with it."""
-    predicate = record.predicate
+    return drill_from(settings, record.predicate)
+
+
+def drill_from(settings: Settings, predicate: Mapping[str, Any]) -> Drill:
+    """Return the drill that the predicate of a verified restore-drill record describes."""
     name = predicate["asset"]
     asset = settings.assets().get(name) or Asset(name, "postgres", str(predicate["service"]), None, Source())
     known = {service.name: service for service in settings.services}
