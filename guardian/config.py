@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from guardian import config_checks, config_cluster, config_models, config_yaml
 from guardian.config_yaml import Location, Problem, Tree
 from guardian.errors import ConfigError, UsageError
-from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
+from guardian.model import Assertion, Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
 from guardian.settings import (
     ApiSettings,
     AwsCollector,
@@ -301,6 +301,7 @@ class _Builder:
                 )
                 for place, job in enumerate(model.backups)
             ),
+            assertions=tuple(Assertion(item.name, item.sql, *item.expect) for item in model.assertions),
         )
 
 

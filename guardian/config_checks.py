@@ -44,6 +44,7 @@ def check(tree: Tree) -> list[Problem]:
         problems += _unique(tree, what, "name", items)
     for asset in assets:
         problems += _unique(tree, "backup of this asset", "name", list(items_of(asset, "backups")))
+        problems += _unique(tree, "assertion of this asset", "name", list(items_of(asset, "assertions")))
     problems += _references(tree, root, services, assets, collectors)
     problems += _schedules(tree, root, names_of(assets))
     problems += _ties(tree, services)

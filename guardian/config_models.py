@@ -23,6 +23,7 @@ from guardian import config_scalars as scalars
 from guardian.config_scalars import (
     AwsRegion,
     Duration,
+    Expectation,
     FineDuration,
     KubernetesKind,
     Listen,
@@ -94,6 +95,14 @@ class BackupModel(_Model):
     decrypt: DecryptModel | None = None
 
 
+class AssertionModel(_Model):
+    """SQL that must hold on restored data."""
+
+    name: Name
+    sql: Annotated[str, Field(min_length=1, max_length=20_000)]
+    expect: Expectation = (True, None, None)
+
+
 class AssetModel(_Model):
     """Something that must be restorable."""
 
@@ -102,6 +111,7 @@ class AssetModel(_Model):
     assurance: Annotated[str, BeforeValidator(one_of("assurance", *Assurance))] | None = None
     source: SourceModel = SourceModel()
     backups: list[BackupModel] = Field(default_factory=list)
+    assertions: list[AssertionModel] = Field(default_factory=list)
 
 
 class ServiceModel(_Model):

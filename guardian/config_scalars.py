@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from guardian.config_cron import parse_cron
@@ -176,6 +176,23 @@ def shorter(deadline_s: float | None, timeout_s: int | None) -> float | None:
     return deadline_s
 
 
+def _expectation(value: object) -> tuple[bool | float | str | None, float | None, float | None]:
+    """Return what an answer must equal, else between which numbers it must lie."""
+    if isinstance(value, bool | int | float | str):
+        return value, None, None
+    if not isinstance(value, dict) or not value or not value.keys() <= {"min", "max"}:
+        raise _wrong(f"{shown(value)} cannot be expected; write true, false, a number, a text, or {{min: 1, max: 2}}")
+    least, most = value.get("min"), value.get("max")
+    for bound in (least, most):
+        if isinstance(bound, bool) or not isinstance(bound, int | float | None):
+            raise _wrong(f"{shown(bound)} is no number; write numbers, like {{min: 1, max: 2}}")
+    if least is None and most is None:
+        raise _wrong("an empty range holds every number; give min, max, or both")
+    if least is not None and most is not None and least > most:
+        raise _wrong("min is greater than max, so that nothing lies between; exchange them")
+    return None, least, most
+
+
 def _listen(value: object) -> tuple[str, int]:
     matched = (
         re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]{1,253})):([0-9]{1,5})", value)
@@ -256,4 +273,23 @@ AwsRegion = Annotated[str, AfterValidator(_aws_region)]
 KubernetesKind = Annotated[str, AfterValidator(_kubernetes_kind)]
 PathText = Annotated[str, AfterValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
+_NUMBER = {"type": "number"}
+Expectation = Annotated[
+    tuple[bool | float | str | None, float | None, float | None],
+    PlainValidator(_expectation),
+    WithJsonSchema(
+        {
+            "default": True,
+            "anyOf": [
+                {"type": ["boolean", "number", "string"]},
+                {
+                    "type": "object",
+                    "properties": {"min": _NUMBER, "max": _NUMBER},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                },
+            ],
+        }
+    ),
+]
 Text = Annotated[str, Field(min_length=1, max_length=500)]

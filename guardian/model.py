@@ -10,13 +10,14 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from verifiers.postgres.assertions import Assertion
 from verifiers.result import Assurance, DrillResult, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assurance", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -89,7 +90,7 @@ class Asset:
     """Something that must be restorable.
 
     type: `postgres` or `odoo`. assurance: the level declared in guardian.yaml, None when not stated (then `sound`,
-    or `exact` from the first manifest logged for the asset).
+    or `exact` from the first manifest logged for the asset). assertions: what the user wants to hold on restored data.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Asset:
     assurance: Assurance | None
     source: Source
     backups: Sequence[BackupJob] = ()
+    assertions: Sequence[Assertion] = ()
 
 
 @dataclass(frozen=True, slots=True)

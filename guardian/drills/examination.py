@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from guardian.drills.neutralise import neutralise
 from verifiers import filestore
 from verifiers.postgres import checks
+from verifiers.postgres.assertions import assertions
 from verifiers.postgres.manifest import capture, compare
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Examination:
             self.checklist.run(["neutralised"], lambda: neutralise(conninfo))
         else:
             self.checklist.skip("neutralised", "not an Odoo database")
+        wanted = self.asset.assertions
+        if wanted:
+            self.checklist.run(["assertions"], lambda: assertions(conninfo, wanted, deadline_s=self.left_s()))
 
     def _one(self, done: int) -> None:
         self.progress(_PHASE, done, None)

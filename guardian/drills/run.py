@@ -64,14 +64,17 @@ def run_drill(
     settings: SandboxSettings,
     progress: Progress,
     deadline_s: float = DEADLINE_S,
+    slot: str | None = None,
 ) -> Drill:
     """Restore and verify one backup of `asset`; never raises for what it finds.
 
     backup: None where there is none; the result then says why. manifest: the signed manifest of this backup, if one was
     logged. key: the environment's 32-byte key, for the keyed parts of it. deadline_s: seconds for everything.
+    slot: the id of the slot that asks for it, kept with what this leaves if it is killed.
     """
     started_on = datetime.now(UTC)
     run = _Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
+    run.slot = slot
     why = ""
     with _terminable():
         try:
@@ -121,6 +124,7 @@ class _Run:
     breach: str | None = None
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
+    slot: str | None = None
     _end: float = 0.0
 
     def __post_init__(self) -> None:
@@ -135,6 +139,7 @@ class _Run:
         isolation = provider(self.settings.provider)
         self.sandbox |= machine(isolation.name, self.settings.folder)
         info = {"asset": self.asset.name, "startedOn": rfc3339(self.started_on), "backup": item.id}
+        info |= {"slot": self.slot} if self.slot else {}
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
@@ -177,7 +182,8 @@ class _Run:
             if described != (self.asset.name, self.backup.id):
                 raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
         self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
-        self.checklist.skip("assertions", "no assertions are configured for this asset")
+        if not self.asset.assertions:
+            self.checklist.skip("assertions", "no assertions are configured for this asset")
         taken_at = self.backup.taken_at
         # Whether the age is acceptable is judged by policy; here, only that there is one to judge.
         self.checklist.run(["freshness"], lambda: freshness(taken_at=taken_at, now=self.started_on, rpo_s=None))

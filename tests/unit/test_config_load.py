@@ -385,3 +385,42 @@ def test_age_key_written_out_is_refused(tmp_path: Path) -> None:
     [complaint] = complaints(tmp_path, text)
     assert "decrypt.age" in complaint
     assert "CANARY" not in complaint
+
+
+def test_assertions_of_an_asset_are_read_with_what_they_expect(tmp_path: Path) -> None:
+    text = """environment: e
+services:
+- name: s
+  assets:
+  - name: a
+    type: postgres
+    assertions:
+    - {name: some, sql: "SELECT count(*) > 0 FROM t"}
+    - {name: none, sql: "SELECT bool_or(x) FROM t", expect: false}
+    - {name: three, sql: "SELECT count(*) FROM t", expect: 3}
+    - {name: word, sql: "SELECT max(w) FROM t", expect: "1"}
+    - {name: between, sql: "SELECT avg(x) FROM t", expect: {min: 1, max: 2.5}}
+"""
+    path = tmp_path / "guardian.yaml"
+    path.write_text(text)
+    found = config.load(path).assets()["a"].assertions
+    assert [one.expected for one in found] == [True, False, 3, "1", {"min": 1, "max": 2.5}]
+
+
+@pytest.mark.parametrize(
+    ("expect", "complaint"),
+    [
+        ("{min: 3, max: 1}", "min is greater than max"),
+        ("{}", "cannot be expected"),
+        ("{least: 1}", "cannot be expected"),
+        ("{min: x}", "is no number"),
+    ],
+)
+def test_assertion_that_can_hold_nothing_is_refused(tmp_path: Path, expect: str, complaint: str) -> None:
+    body = f'{{name: x, sql: "SELECT 1", expect: {expect}}}'
+    text = f"environment: e\nservices: [{{name: s, assets: [{{name: a, type: postgres, assertions: [{body}]}}]}}]\n"
+    path = tmp_path / "guardian.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="expect") as caught:
+        config.load(path)
+    assert complaint in str(caught.value)
