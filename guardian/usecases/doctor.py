@@ -21,7 +21,7 @@ from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
 from verifiers.errors import VerifierError
 from verifiers.result import Verdict
-from verifiers.sandbox import isolation, programs
+from verifiers.sandbox import isolation, programs, surroundings
 from verifiers.sandbox.workspace import leftovers
 
 if TYPE_CHECKING:
@@ -128,8 +128,12 @@ def _isolation(settings: Settings | None) -> Iterator[Item]:
     if not broken:
         tried = ", ".join(attempt.id for attempt in attempts)
         yield Item(f"isolation ({name})", State.OK, f"{len(attempts)} attempts to break out failed: {tried}")
+    around = surroundings.look() if broken else None
+    if around and around.refused:  # one cause, told once, before what it led to
+        yield Item("isolation", State.MISSING, around.summary(), around.remedy())
+    remedy = "" if around and around.refused else _ISOLATION_REMEDY
     for attempt in broken:
-        yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", _ISOLATION_REMEDY)
+        yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", remedy)
 
 
 _NONE_REMEDY = "set sandbox.provider: bwrap where it can run; drill only backups you trust without it"
