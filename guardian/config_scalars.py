@@ -290,6 +290,9 @@ Size = Annotated[int, BeforeValidator(_size), _text("(?!0+[KMGTB])[0-9]{1,9}(?:[
 Reference = Annotated[
     str, BeforeValidator(_reference), _text(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\n]+", "env:NAME", "file:keys/name.key")
 ]
+FileReference = Annotated[
+    str, BeforeValidator(_reference), AfterValidator(file_reference), _text(r"file:[^\n]+", "file:tls/tls.key")
+]
 FineDuration = Annotated[
     float, BeforeValidator(_fine_duration), _text("(?!0+(?:ms|s))[0-9]{1,6}(?:ms|s)", "4s", "800ms")
 ]

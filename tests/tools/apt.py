@@ -11,8 +11,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.tools.golang import BuildError, lock, say
 from tests.tools.build import tools_folder
+from tests.tools.golang import BuildError, lock, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def need(programs: Mapping[str, str]) -> None:
 def _apt(*arguments: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "PATH": _PATH}
     done = subprocess.run(
-        ["apt-get", *_OPTIONS, *arguments],
+        [shutil.which("apt-get") or "/usr/bin/apt-get", *_OPTIONS, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
