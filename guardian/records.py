@@ -24,7 +24,7 @@ MOST_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one job. run_id: UUIDv7; trigger: `manual`, `schedule` or `admission`; actor: who started it.
+    """One run of one job. run_id: UUIDv7; trigger: `manual`, `schedule`, `admission` or `access`; actor: who started it.
 
     slot: the scheduled moment it is for, None for a run by hand. Times are UTC.
     """
