@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from guardian import __version__
-from guardian.api import problems, routes_evidence, routes_log, routes_operation, routes_packs
+from guardian.api import problems, routes_evidence, routes_log, routes_operation, routes_packs, shapes
 from guardian.api.accounting import Accounting
 from guardian.api.auth import Door, Sessions
 from guardian.api.gate import Gate
@@ -70,7 +70,12 @@ def _described(app: FastAPI) -> dict[str, Any]:
         described = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
         )
-        components = described.setdefault("components", {})
+        components = described["components"]
+        for shape in shapes.Shape.__subclasses__():
+            # FastAPI drops every null of what it describes, in examples too, where they belong.
+            schema = shape.model_json_schema()
+            if shape.__name__ in components["schemas"] and "examples" in schema:
+                components["schemas"][shape.__name__]["examples"] = schema["examples"]
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "gdn_..."}}
         described["security"] = [{"token": []}]
         for path in ("/healthz", "/readyz"):

@@ -137,7 +137,8 @@ class Row(Shape):
 
 class Records(Shape):
     """One page. next: the following one, null on the last. size: records in the log; behind: how many of them the
-    index does not know yet."""
+    index does not know yet.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -303,7 +304,7 @@ class Judged(Shape):
 
     control: str
     title: str
-    severity: str
+    severity: str | None
     verdict: Verdict
     counts: dict[Verdict, int]
     record: int | None
