@@ -212,7 +212,10 @@ class Reading:
         return {"drills": drills, "next": following, "size": self._finder.size, "behind": self._finder.behind}
 
     def coverage(self, scope: Scope, *, since: datetime, until: datetime) -> dict[str, Any]:
-        """Return the coverage document of the slots in (since, until], narrowed to the scope."""
+        """Return the coverage document of the slots with since <= due < until, narrowed to the scope.
+
+        It is made of all records of the log, each verified. since, until: aware.
+        """
         from guardian.usecases.coverage import coverage  # noqa: PLC0415 -- heavy, and few requests ask for it
 
         least, most = scope.from_time, scope.to_time
@@ -220,6 +223,7 @@ class Reading:
             since = max(since, datetime.fromisoformat(least))
         if most is not None:
             until = min(until, datetime.fromisoformat(most))
+        since = min(since, until) if since > until and (least or most) else since
         document: dict[str, Any] = coverage(
             self.settings, since=since, until=until, now=datetime.now(UTC), services=scope.services
         )
