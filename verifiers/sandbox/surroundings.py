@@ -83,7 +83,7 @@ def look(*, root: Path = Path("/"), environ: Mapping[str, str] | None = None) ->
     if _NEEDS[0][0] in refused:
         refused = refused[:1]  # all the others need it
     where = container(root=root, environ=os.environ if environ is None else environ)
-    return Surroundings(where, tuple(refused), _why(root) if refused else "", root=needs is _NEEDS_OF_ROOT)
+    return Surroundings(where, tuple(refused), why(root) if refused else "", root=needs is _NEEDS_OF_ROOT)
 
 
 def container(*, root: Path, environ: Mapping[str, str]) -> str | None:
@@ -117,7 +117,7 @@ def _allowed(options: Sequence[str], program: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def _why(root: Path) -> str:
+def why(root: Path) -> str:
     """Say which limits of the kernel are set that explain a refusal."""
     reasons = []
     if _read(root / "proc/sys/user/max_user_namespaces") == "0":
