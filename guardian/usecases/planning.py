@@ -115,9 +115,13 @@ def bring_in_force(settings: Settings, database: Database, jobs: Sequence[Job], 
     """
     for _ in range(_TRIES):
         with Ledger(settings, writable=True) as ledger:
+            seen = _row(database)
             records = ledger.records()
+            if _row(database) != seen:
+                continue  # another daemon is at it: what was read does not belong together
             newest = next((record for record in reversed(records) if record.kind == "schedule"), None)
-            seen = _row_in_force(database, records, newest)
+            if newest is not None and (seen is None or seen.record_id != newest.record_id):
+                seen = _mend(database, records, newest)
             before = () if newest is None else tuple(Job.from_json(entry) for entry in newest.predicate["jobs"])
             if digest_of(before) == digest_of(jobs):
                 return False
@@ -126,8 +130,9 @@ def bring_in_force(settings: Settings, database: Database, jobs: Sequence[Job], 
                 start = max(start, datetime.fromisoformat(seen.made_until))
                 if not _make(database, before, seen, start):
                     continue
-                with database.reading() as session:
-                    seen = slots.in_force(session)
+                seen = _row(database)
+                if seen is None or newest is None or seen.record_id != newest.record_id:
+                    continue
             try:
                 _record(ledger, jobs, start, seen, newest)
             except ScheduleChangedError:
@@ -138,8 +143,7 @@ def bring_in_force(settings: Settings, database: Database, jobs: Sequence[Job], 
 
 def make_due(database: Database, jobs: Sequence[Job], now: datetime) -> bool:
     """Make the slots due up to `now` rows; False if `jobs` are not the schedule in force."""
-    with database.reading() as session:
-        seen = slots.in_force(session)
+    seen = _row(database)
     if seen is None:
         return not jobs
     if seen.digest != digest_of(jobs):
@@ -168,14 +172,16 @@ def _make(database: Database, jobs: Sequence[Job], seen: ScheduleRow, until: dat
     return True
 
 
-def _row_in_force(
-    database: Database, records: Sequence[VerifiedRecord], newest: VerifiedRecord | None
-) -> ScheduleRow | None:
-    """Return the row of the newest signed schedule, mended where it is lost or of another: the log says what holds."""
+def _row(database: Database) -> ScheduleRow | None:
     with database.reading() as session:
-        seen = slots.in_force(session)
-    if newest is None or (seen is not None and seen.record_id == newest.record_id):
-        return seen
+        return slots.in_force(session)
+
+
+def _mend(database: Database, records: Sequence[VerifiedRecord], newest: VerifiedRecord) -> ScheduleRow:
+    """Return the row of the newest signed schedule, made anew where it was lost or of another: the log says what holds.
+
+    Slots that have a record count as closed.
+    """
     jobs = [Job.from_json(entry) for entry in newest.predicate["jobs"]]
     since = newest.predicate["effectiveFrom"]
     log_events.warning("schedule_row_mended", record_id=newest.record_id)
@@ -187,7 +193,7 @@ def _row_in_force(
             if session.get(SlotRow, (job, due)) is None:
                 row = SlotRow(job=job, due=due, grace_s=0, attempts=1, state=slots.CLOSED)
                 session.add(row)
-        session.merge(mended)
+        session.merge(ScheduleRow(**mended.model_dump()))
     return mended
 
 
