@@ -69,13 +69,18 @@ class Parts:
         self.errors: list[AwsError] = []
 
     def take(self, attribute: str, read: Callable[[], Any]) -> None:
-        """Set an attribute to what `read` returns. Raises AwsError only if the resource is gone, or for all calls."""
+        """Set an attribute to what `read` returns. Raises AwsError only where it holds for every other call too."""
         try:
             self.attributes[attribute] = read()
         except AwsError as error:
-            if error.whole or error.reason == GONE:
+            if error.whole:
                 raise
             self.errors.append(error)
+
+    @property
+    def gone(self) -> AwsError | None:
+        """The error that says that there is no such resource, None without."""
+        return next((error for error in self.errors if error.reason == GONE), None)
 
 
 def malformed(action: str) -> AwsError:

@@ -89,21 +89,16 @@ class _Section:
             "tags": tags(detail.get("Tags")),
         }
         parts.take("policies", lambda: _checked(lambda: policies(detail, "UserPolicyList")))
-        try:
-            if self._report is not None:
-                row = self._report.users.get(arn)
-                if row is None:  # AWS makes a report every four hours: this user is newer
-                    parts.take("passwordEnabled", lambda: self._has_password(name))
-                    parts.attributes["passwordLastUsedDays"] = None
-                else:
-                    parts.attributes["passwordEnabled"] = row.password_enabled
-                    parts.attributes["passwordLastUsedDays"] = days(row.password_last_used, self._now)
-            parts.take("mfaDevices", lambda: self._devices(name))
-            parts.take("accessKeys", lambda: self._keys(name, parts.errors))
-        except AwsError as error:
-            if error.reason == GONE:  # deleted since the page came
-                return None, []
-            raise
+        if self._report is not None:
+            row = self._report.users.get(arn)
+            if row is None:  # AWS makes a report every four hours: this user is newer
+                parts.take("passwordEnabled", lambda: self._has_password(name))
+                parts.attributes["passwordLastUsedDays"] = None
+            else:
+                parts.attributes["passwordEnabled"] = row.password_enabled
+                parts.attributes["passwordLastUsedDays"] = days(row.password_last_used, self._now)
+        parts.take("mfaDevices", lambda: self._devices(name))
+        parts.take("accessKeys", lambda: self._keys(name, parts.errors))
         return self._observed(USER, arn, parts)
 
     def _has_password(self, name: str) -> bool:
@@ -173,12 +168,7 @@ class _Section:
         if _by_aws(arn):
             parts.attributes["tags"] = {}
         else:
-            try:
-                parts.take("tags", lambda: self._policy_tags(arn))
-            except AwsError as error:
-                if error.reason == GONE:
-                    return None, []
-                raise
+            parts.take("tags", lambda: self._policy_tags(arn))
         return self._observed(POLICY, arn, parts)
 
     def _policy_tags(self, arn: str) -> dict[str, str]:
@@ -186,6 +176,8 @@ class _Section:
         return tags([tag for page in pages for tag in page.get("Tags", ())])
 
     def _observed(self, kind: str, arn: str, parts: Parts) -> _Read:
+        if parts.gone:  # deleted since the page came
+            return None, []
         return self._who.observed(kind, arn, parts.attributes, labelled=parts.attributes.get("tags")), parts.errors
 
 

@@ -14,7 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from guardian.collectors.aws_documents import days, document, tags
-from guardian.collectors.aws_errors import GONE, AwsError, Gaps, Parts, malformed
+from guardian.collectors.aws_errors import AwsError, Gaps, Parts, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,27 +79,20 @@ class _Section:
 
     def listed(self, found: Mapping[str, Any]) -> _Read:
         """Read a bucket of the account's own list. One that was deleted since is none."""
-        try:
-            return self._bucket(found)
-        except AwsError as error:
-            if error.reason == GONE:
-                return None, []
-            raise
+        parts = self._bucket(found)
+        return (None, []) if parts.gone else (self._observed(parts), parts.errors)
 
     def named(self, found: Mapping[str, Any]) -> _Read:
         """Read a bucket that is not on the account's list: another account's, or none."""
-        try:
-            observed, errors = self._bucket(found, ours=False)
-        except AwsError as error:
-            if error.reason == GONE:
-                way_out = "correct backupBuckets, or make the bucket"
-                return None, [AwsError(error.action, "missing", error.code, way_out)]
-            raise
-        if observed is not None and len(errors) >= _ASPECTS:  # nothing is known of it but its name
-            return None, errors
-        return observed, errors
+        parts = self._bucket(found, ours=False)
+        if parts.gone:
+            way_out = "correct backupBuckets, or make the bucket"
+            return None, [AwsError(parts.gone.action, "missing", parts.gone.code, way_out)]
+        if not parts.attributes.keys() - _KNOWN:
+            return None, parts.errors
+        return self._observed(parts), parts.errors
 
-    def _bucket(self, found: Mapping[str, Any], *, ours: bool = True) -> _Read:
+    def _bucket(self, found: Mapping[str, Any], *, ours: bool = True) -> Parts:
         name = found["Name"]
         parts = Parts()
         parts.attributes = {"name": name, "created": found.get("CreationDate"), "backup": name in self._backups}
@@ -124,17 +117,21 @@ class _Section:
             parts.attributes["accountPublicAccessBlock"] = None
         elif "block" in self._of_account:
             parts.attributes["accountPublicAccessBlock"] = self._of_account["block"]
-        arn = f"arn:{self._who.partition}:s3:::{name}"
-        labelled = parts.attributes.get("tags")
-        observed = self._who.observed(BUCKET, arn, parts.attributes, region=region, labelled=labelled)
-        return observed, parts.errors
+        return parts
+
+    def _observed(self, parts: Parts) -> Observed:
+        attributes = parts.attributes
+        arn = f"arn:{self._who.partition}:s3:::{attributes['name']}"
+        region, labelled = attributes.get("region"), attributes.get("tags")
+        return self._who.observed(BUCKET, arn, attributes, region=region, labelled=labelled)
 
     def _region(self, name: str) -> str:
         told = (self._calls.one("s3:GetBucketLocation", Bucket=name) or {}).get("LocationConstraint")
         return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(told) or str(told)
 
 
-_ASPECTS: Final = 11  # calls that `_bucket` makes for one that is not listed
+# What is known of a bucket that told nothing.
+_KNOWN: Final = frozenset({"name", "created", "backup", "accountPublicAccessBlock"})
 
 
 class _Asked:
@@ -150,9 +147,9 @@ class _Asked:
 def _object_lock(answer: Mapping[str, Any] | None) -> dict[str, Any]:
     found = (answer or {}).get("ObjectLockConfiguration", {})
     retention = found.get("Rule", {}).get("DefaultRetention", {})
-    kept = retention["Years"] * 365 if "Years" in retention else retention.get("Days")
+    kept = retention.get("Years", 0) * 365 + retention.get("Days", 0)
     enabled = found.get("ObjectLockEnabled") == "Enabled"
-    return {"enabled": enabled, "mode": retention.get("Mode"), "retentionDays": kept}
+    return {"enabled": enabled, "mode": retention.get("Mode"), "retentionDays": kept or None}
 
 
 def _lifecycle(answer: Mapping[str, Any] | None, now: datetime) -> list[dict[str, Any]]:

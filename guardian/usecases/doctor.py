@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evidence.errors import EvidenceError
+from guardian.collectors.aws import Aws
 from guardian.collectors.kubernetes import Kubernetes
 from guardian.errors import GuardianError
 from guardian.policy import bundle as bundles
 from guardian.policy import users
 from guardian.policy.engines import open_engine
-from guardian.settings import EngineSettings, KubernetesCollector
+from guardian.settings import AwsCollector, EngineSettings, KubernetesCollector
 from guardian.usecases.drill import record_killed
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
@@ -71,6 +72,7 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
     items.extend(_log(settings, fix=fix))
     items.extend(_backup_folders(settings))
     items.extend(_clusters(settings, progress))
+    items.extend(_accounts(settings, progress))
     items.extend(_leftovers(settings, fix=fix))
     return items
 
@@ -195,6 +197,22 @@ def _clusters(settings: Settings, progress: Callable[[str], None]) -> Iterator[I
             yield Item(name, State.MISSING, detail, remedy)
         else:
             yield Item(name, State.OK, f"Kubernetes {version}; all {len(collector.kinds)} kinds can be listed")
+
+
+def _accounts(settings: Settings, progress: Callable[[str], None]) -> Iterator[Item]:
+    for item in (item for item in settings.collectors if isinstance(item, AwsCollector)):
+        progress(f"asking AWS account {item.name} for a little of each kind")
+        name = f"AWS account {item.name}"
+        caller, unreadable = Aws(item).examine()
+        where = ", ".join(item.regions)
+        if not caller:
+            yield Item(name, State.MISSING, unreadable[0].detail, f"correct the collector in {settings.path}")
+        elif unreadable:
+            detail = f"as {caller}; {len(unreadable)} call(s) failed, the first: {unreadable[0].detail}"
+            remedy = "attach deploy/aws-collector-policy.json to it; docs/aws.md says how"
+            yield Item(name, State.MISSING, detail, remedy)
+        else:
+            yield Item(name, State.OK, f"as {caller}; every kind can be read, security groups in {where}")
 
 
 def _existing(folder: Path) -> Path:
