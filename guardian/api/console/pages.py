@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from guardian.api.console import covering, posture, telling, timeline
 from guardian.api.console.rendering import HEADERS, page, static
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from guardian.api.auth import Caller, Door
     from guardian.usecases.reading import Reading
@@ -56,13 +57,24 @@ def mount(app: FastAPI, door: Door) -> None:
         ("/console/{rest:path}", console.nothing),
     ]
     routes = [
-        Route("/console/static/{name}", _static, methods=["GET"], include_in_schema=False),
-        Route(LOGIN, console.login, methods=["GET", "POST"], include_in_schema=False),
-        Route("/console/logout", console.logout, methods=["POST"], include_in_schema=False),
-        Route("/console", _to_home, methods=["GET"], include_in_schema=False),
+        _Named("/console/static/{name}", _static, methods=["GET"], include_in_schema=False),
+        _Named(LOGIN, console.login, methods=["GET", "POST"], include_in_schema=False),
+        _Named("/console/logout", console.logout, methods=["POST"], include_in_schema=False),
+        _Named("/console", _to_home, methods=["GET"], include_in_schema=False),
     ]
-    routes += [Route(path, console.shown(handler), methods=["GET"], include_in_schema=False) for path, handler in seen]
+    routes += [_Named(path, console.shown(handler), methods=["GET"], include_in_schema=False) for path, handler in seen]
     app.router.routes.extend(routes)
+
+
+class _Named(Route):
+    """A route that the gate can write down by its template, as FastAPI's own are."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match as ever, and leave the route with the request."""
+        match, child = super().matches(scope)
+        if match is not Match.NONE:
+            child["route"] = self
+        return match, child
 
 
 def return_path(text: str | None) -> str:
@@ -210,10 +222,13 @@ class Console:
     def records(self, request: Request, caller: Caller, reading: Reading) -> Response:
         """Show a list of records, filtered."""
         asked = _query(request, "kind", "service", "control", "asset", "verdict", "from", "to")
-        named = {name: asked[name] for name in ("kind", "service", "control", "asset", "verdict")}
         found = reading.records(
             caller.scope,
-            **named,
+            kind=asked["kind"],
+            service=asked["service"],
+            control=asked["control"],
+            asset=asked["asset"],
+            verdict=asked["verdict"],
             since=asked["from"],
             until=_after(asked["to"]),
             limit=PAGE_SIZE,
@@ -357,7 +372,7 @@ def _months(period: covering.Period) -> Mapping[str, str]:
 
 
 def _keyrings(reading: Reading, caller: Caller) -> Sequence[tuple[int, str]]:
-    """Return (index, keyring's envelope) of the log's key-events, oldest first: what leads from the root to its keys."""
+    """Return (index, keyring's envelope) of each key-event, oldest first: what leads from the root to the keys."""
     rows = reading.records(caller.scope, kind="key-event", newest_first=False, limit=_MOST_KEYRINGS)["records"]
     found = [(row["index"], reading.record(caller.scope, row["index"])["statement"]) for row in rows]
     return [(index, telling.keyring_text(statement)) for index, statement in found]

@@ -65,6 +65,8 @@ def service_view(service: Mapping[str, Any]) -> ServiceView:
     reasons = _reasons(service, assets)
     if reasons:
         verdicts.append(Verdict.ERROR)
+    if any("beyond" in (asset.rto.state, asset.rpo.state) for asset in assets):
+        verdicts.append(Verdict.FAIL)
     families: dict[str, list[Verdict]] = {}
     for control in controls:
         families.setdefault(control["control"].partition(".")[0], []).append(Verdict(control["verdict"]))
@@ -105,6 +107,12 @@ def headline(services: Sequence[ServiceView]) -> Headline:
         said.append(f"Whether {words.listed(unclear)} can be restored is not known: the drill could not finish.")
     if undrilled:
         said.append(f"Never drilled: {words.listed(undrilled)}. Whether those backups restore is not known.")
+    late = [asset.asset["name"] for asset in assets if asset.rto.state == "beyond"]
+    lost = [asset.asset["name"] for asset in assets if asset.rpo.state == "beyond"]
+    if late:
+        said.append(f"Recovery would take longer than the objective: {words.listed(late)}.")
+    if lost:
+        said.append(f"More would be lost than the objective allows: {words.listed(lost)}.")
     if judged:
         each = "" if len(services) == 1 else f" over {len(services)} services"
         said.append(

@@ -1,7 +1,7 @@
 """Templates and static files of the console, and the headers that every page carries. I/O: the package's own files.
 
-Invariant: whatever stands in a record or a name is text. Jinja escapes everything, and the page's policy allows no style
-and no script but the files served from here, no form but to here, and no frame around it.
+Invariant: whatever stands in a record or a name is text. Jinja escapes everything, and the page's policy allows no
+style and no script but the files served from here, no form but to here, and no frame around it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse
 
 from guardian import __version__
 from guardian.model import Verdict
-from guardian.reports import html, meanings
+from guardian.reports import html, meanings, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ def page(template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:  # 
 @functools.cache
 def _environment() -> Environment:
     environment = html.environment(_template)
-    environment.filters.update(time=time_tag, day=day, address=address, named=named)
+    environment.filters.update(time=time_tag, day=day, address=address, named=named, about=about)
     environment.globals.update(
         version=__version__,
         static_url=lambda name: f"/console/static/{name}?v={static()[name].version}",
@@ -98,7 +98,7 @@ def time_tag(text: str | None, *, seconds: bool = False) -> Markup:
     try:
         moment = datetime.fromisoformat(text or "").astimezone(UTC)
     except ValueError:
-        return Markup("{}").format(text or "not known")
+        return Markup("{}").format(words.plain(text or "not known"))
     clock = f"{moment:%H:%M:%S}" if seconds else f"{moment:%H:%M}"
     said = f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {clock}\N{NO-BREAK SPACE}UTC"
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), said)
@@ -119,6 +119,16 @@ def address(path: str, **query: str | int | None) -> str:
 def named(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the options of a choice whose values are shown as they are."""
     return [(name, name) for name in names]
+
+
+def about(row: Mapping[str, Any]) -> str:
+    """Return what a record is about, for its line in a list."""
+    subject = str(row["subject"])
+    if subject.startswith("snapshot:"):
+        return "the environment"
+    if subject.startswith("run:"):  # of no use to people: it names the run that the record is
+        subject = ""
+    return row["asset"] or row["service"] or subject or "\N{EN DASH}"
 
 
 def _template(name: str) -> str:

@@ -1,7 +1,7 @@
 """What a record says, in words, by its kind; and its statement as text that is still the signed one. Pure.
 
-Invariants: no sentence says more than the statement. The statement's text differs from the signed payload in white space
-between its tokens alone, so that the browser can compare the two.
+Invariants: no sentence says more than the statement. The statement's text differs from the signed payload in
+white space between its tokens alone, so that the browser can compare the two.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Scan:
 
 def sentences(kind: str, row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str]:
     """Return what a verified record says, in a few sentences."""
-    said = _TELL.get(kind, _plain)(row, predicate)
-    if predicate.get("reason") and kind not in {"missed-slot"}:
+    said: list[str] = _TELL.get(kind, _plain)(row, predicate)
+    if predicate.get("reason") and kind != "missed-slot":
         said.append(f"Reason: {predicate['reason']}.")
     return said
 
@@ -69,8 +69,7 @@ def scan(predicate: Mapping[str, Any]) -> Scan:
 
 
 def statement_text(envelope: str) -> str:
-    """Return the payload of an envelope (base64 of its exact bytes) as indented JSON, token by token as it was signed."""
-
+    """Return the payload of an envelope, given in base64, as indented JSON: token by token as it was signed."""
     payload = base64.b64decode(orjson.loads(base64.b64decode(envelope))["payload"]).decode()
     return _indented(payload)
 
@@ -149,7 +148,7 @@ def _manifest(row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str]
 def _decision(_row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str]:
     request = predicate.get("request") or {}
     name = "/".join(str(request[key]) for key in ("kind", "namespace", "name") if request.get(key))
-    verb = "let through" if predicate["allowed"] else "refused"
+    verb = "let through" if predicate.get("allowed") else "refused"
     said = [f"A request to {str(request.get('operation', 'change')).lower()} {name or 'a resource'} was {verb}."]
     if predicate.get("message"):
         said.append(f"It was told: {predicate['message']}")
@@ -172,10 +171,9 @@ def _schedule(_row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str
 
 
 def _keys(_row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str]:
-    return [
-        f"Version {predicate['version']} of the keyring came into force: the keys that may sign records and the log "
-        "from here on, vouched for by the root keys."
-    ]
+    version = predicate.get("version", "?")
+    said = "the keys that may sign records and the log from here on, vouched for by the root keys"
+    return [f"Version {version} of the keyring came into force: {said}."]
 
 
 def _access(_row: Mapping[str, Any], predicate: Mapping[str, Any]) -> list[str]:

@@ -69,9 +69,10 @@ function summarise() {
     waiting: ["CHECKING", "Checking …"],
   }[verdict];
   document.getElementById("verify").dataset.state = verdict;
-  const badge = document.getElementById("verify-badge");
-  badge.className = `badge ${BADGES[verdict]}`;
-  badge.textContent = said[0];
+  for (const badge of document.querySelectorAll('[data-verify="badge"]')) {
+    badge.className = `badge ${BADGES[verdict]}`;
+    badge.textContent = said[0];
+  }
   document.getElementById("verify-text").textContent = said[1];
 }
 
