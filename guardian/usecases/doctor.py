@@ -18,6 +18,7 @@ from guardian.policy import users
 from guardian.policy.engines import open_engine
 from guardian.settings import AwsCollector, EngineSettings, KubernetesCollector
 from guardian.usecases.drill import record_killed
+from guardian.usecases.init import SCHEMA, schema, write_schema
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
 from verifiers.errors import VerifierError
@@ -68,6 +69,7 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
         items.append(Item("configuration", State.NOTE, "no guardian.yaml here", "write one: guardian init"))
         return items
     items.append(Item("configuration", State.OK, f"{settings.path}: environment {settings.environment}"))
+    items.extend(_editor_schema(settings.path.parent / SCHEMA, fix=fix))
     progress("verifying the log")
     items.extend(_log(settings, fix=fix))
     items.extend(_backup_folders(settings))
@@ -75,6 +77,17 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
     items.extend(_accounts(settings, progress))
     items.extend(_leftovers(settings, fix=fix))
     return items
+
+
+def _editor_schema(path: Path, *, fix: bool) -> Iterator[Item]:
+    """Say whether the schema that editors read is this version's; there need not be one."""
+    if not path.is_file() or path.read_bytes() == schema():
+        return
+    if fix:
+        write_schema(path)
+        yield Item("editor schema", State.FIXED, f"{path}: written anew")
+    else:
+        yield Item("editor schema", State.NOTE, f"{path} is of another version", "guardian doctor --fix")
 
 
 def _programs() -> Item:

@@ -102,12 +102,16 @@ def init(path: Path, *, environment: str | None) -> Initialised:
     return init_keys(settings)
 
 
+def schema() -> bytes:
+    """Return the JSON Schema of guardian.yaml, as this version reads it."""
+    return resources.files("guardian.schemas").joinpath("guardian.schema.json").read_bytes()
+
+
 def write_schema(path: Path) -> None:
     """Write the JSON Schema of guardian.yaml for editors, in place of an older one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = resources.files("guardian.schemas").joinpath("guardian.schema.json").read_bytes()
     path.unlink(missing_ok=True)
-    _write_new(path, text, mode=0o644)
+    _write_new(path, schema(), mode=0o644)
 
 
 def init_keys(settings: Settings) -> Initialised:

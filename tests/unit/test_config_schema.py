@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from guardian import config, config_schema, config_yaml
 from guardian.errors import ConfigError
-from guardian.usecases import init
+from guardian.usecases import doctor, init
 from tests.unit.test_config_cluster import EXAMPLE as CLUSTER_EXAMPLE
 from tests.unit.test_config_load import EXAMPLE
 
@@ -179,3 +179,18 @@ def test_init_writes_the_schema_where_the_modeline_points(tmp_path: Path) -> Non
     first = (tmp_path / "guardian.yaml").read_text("utf-8").splitlines()[0]
     pointed = tmp_path / first.removeprefix("# yaml-language-server: $schema=")
     assert pointed.read_bytes() == config_schema.SCHEMA_FILE.read_bytes()
+
+
+def test_doctor_tells_and_mends_a_schema_of_another_version(tmp_path: Path) -> None:
+    init.init(tmp_path / "guardian.yaml", environment=None)
+    settings, kept = config.load(tmp_path / "guardian.yaml"), tmp_path / init.SCHEMA
+
+    def told(*, fix: bool) -> list[str]:
+        items = doctor.examine(settings, fix=fix, progress=lambda _: None)
+        return [item.state for item in items if item.name == "editor schema"]
+
+    assert told(fix=False) == []
+    kept.write_text("{}", encoding="utf-8")
+    assert told(fix=False) == ["note"]
+    assert told(fix=True) == ["fixed"]
+    assert kept.read_bytes() == config_schema.SCHEMA_FILE.read_bytes()
