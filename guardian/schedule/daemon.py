@@ -145,7 +145,7 @@ class _Daemon:
     _sweep: Sweep = field(init=False)
     _services: list[Service] = field(init=False)
     _counted: float = 0.0
-    _ready: bool = False
+    _told: bool = False
     _ours: bool = True
 
     def __post_init__(self) -> None:
@@ -265,9 +265,9 @@ class _Daemon:
         if self.status.tell(tuple(lacking)):
             log_events.info("readiness_changed", lacking=list(lacking))
         self.metrics.swept(well=well, ready=not lacking)
-        if not lacking and not self._ready:
-            self._ready = True
-            notify.tell("READY=1")
+        if not self._told:
+            self._told = True
+            notify.tell("READY=1")  # it has begun; whether it is well is what /readyz says
         if "WATCHDOG_USEC" in os.environ:
             notify.tell("WATCHDOG=1")
 
