@@ -173,6 +173,12 @@ def proven(database: str, root: Root) -> Proven:
         return _PROVEN.setdefault(key, Proven(root))
 
 
+def forget_all() -> None:
+    """Forget every log, as a new process would begin."""
+    with _LOCK:
+        _PROVEN.clear()
+
+
 def stored(log: Log, indexes: Iterable[int]) -> Iterator[Row]:
     """Yield the stored rows at these indexes, ascending, unverified; one that is missing is passed over."""
     wanted = sorted(set(indexes))
