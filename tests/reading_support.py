@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,7 @@ class Writer:
             return self.write(policy_evaluation(run, ledger.context(), snapshot, evaluation, attached))
 
     def unfinished_scan(self, reason: str) -> int:
-        return self.write(unfinished_scan(self.run("scan"), self._context(), reason=reason))
+        return self.write(unfinished_scan(self.run("scan"), self.context(), reason=reason))
 
     def drill(
         self,
@@ -186,25 +186,25 @@ class Writer:
         )
         service = self.settings.service(known.service)
         drill = Drill(run.run_id, known, service, run.started_on, run.finished_on, result)
-        return self.write(restore_drill(run, self._context(), drill, None))
+        return self.write(restore_drill(run, self.context(), drill, None))
 
     def killed_drill(self, asset: str | None = "erp", service: str | None = "erp-plant1") -> int:
         run = self.run("drill")
         return self.write(
-            unfinished_drill(run, self._context(), asset=asset, service=service, reason="killed: it ended")
+            unfinished_drill(run, self.context(), asset=asset, service=service, reason="killed: it ended")
         )
 
     def missed(self, asset: str = "erp") -> int:
         known = self.settings.assets()[asset]
         run = self.run(f"drill:{asset}", Slot(f"drill:{asset}", START + timedelta(minutes=self.minute)))
-        return self.write(missed_slot(run, self._context(), asset=asset, service=known.service, reason="nobody ran it"))
+        return self.write(missed_slot(run, self.context(), asset=asset, service=known.service, reason="nobody ran it"))
 
     def access(self) -> int:
-        return self.write(access_event(self.run("access"), self._context(), accesses=[], omitted=0))
+        return self.write(access_event(self.run("access"), self.context(), accesses=[], omitted=0))
 
     def decision(self, service: str | None = "erp-plant1", control: str = TRANSPORT, verdict: str = "fail") -> int:
         """Append an admission decision, in the shape that the webhook signs."""
-        run = self.run("admission")
+        run = replace(self.run("admission"), trigger="admission")
         result = {"pass": "PASSED", "fail": "FAILED", "error": "ERROR", "skip": "SKIPPED"}[verdict]
         found = {"control": control, "resource": "k8s:x", "verdict": verdict, "waiver": None}
         predicate: dict[str, Any] = {
@@ -243,6 +243,6 @@ class Writer:
         )
         self.drill()
 
-    def _context(self) -> Any:
+    def context(self) -> Any:
         with Ledger(self.settings, writable=False) as ledger:
             return ledger.context()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evidence.keyring import Keyring
     from evidence.statement import Statement
     from evidence.store import Row
+    from evidence.verify import VerifiedRecord
     from guardian.settings import Settings
     from guardian.store.index import Indexed
 
@@ -128,6 +129,10 @@ class Finder:
         for row in stored(self.log, [at]):
             return row, self._known.verified(row)
         raise InvalidEvidenceError(f"record {at} is missing from the log")
+
+    def slot_records(self) -> list[VerifiedRecord]:
+        """Return what coverage needs of every record; the first time, each record of the log is verified for it."""
+        return self._known.slot_records.follow(self.log, self._known)
 
     def kept(self, what: str, at: int, make: Callable[[], _Made]) -> _Made:
         """Return what this process made of a record before, or make it."""

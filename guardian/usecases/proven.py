@@ -16,6 +16,7 @@ from evidence import checkpoint, judge, merkle
 from evidence.entry import parse_entry
 from evidence.errors import EvidenceError, InvalidEvidenceError, LogRolledBackError
 from evidence.statement import KEY_EVENT
+from guardian.usecases.slot_records import SlotRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +42,7 @@ class Proven:
         self.head: tuple[int, bytes | None] = (0, None)
         self.lock = threading.RLock()
         self.indexing = threading.Lock()
+        self.slot_records = SlotRecords()
         self.migrated = False
         self.whole = False
         self._tree = merkle.Tree()

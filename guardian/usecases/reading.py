@@ -14,6 +14,7 @@ from evidence import dsse, keyring, tiles
 from evidence.keys import public_der
 from evidence.strict import b64encode
 from guardian.usecases import policy as policies
+from guardian.usecases.coverage import population
 from guardian.usecases.finder import Finder
 from guardian.usecases.reading_judged import judged_of
 from guardian.usecases.reading_rows import DRILL, MISSED, SCAN, drill_row
@@ -214,20 +215,25 @@ class Reading:
     def coverage(self, scope: Scope, *, since: datetime, until: datetime) -> dict[str, Any]:
         """Return the coverage document of the slots with since <= due < until, narrowed to the scope.
 
-        It is made of all records of the log, each verified. since, until: aware.
+        It is made of all records of the log, each verified, never of the index. since, until: aware. A process that
+        asks for the first time reads the whole log for it.
         """
-        from guardian.usecases.coverage import coverage  # noqa: PLC0415 -- heavy, and few requests ask for it
-
         least, most = scope.from_time, scope.to_time
         if least is not None:
             since = max(since, datetime.fromisoformat(least))
         if most is not None:
             until = min(until, datetime.fromisoformat(most))
         since = min(since, until) if since > until and (least or most) else since
-        document: dict[str, Any] = coverage(
-            self.settings, since=since, until=until, now=datetime.now(UTC), services=scope.services
+        self._finder.refresh()
+        return population(
+            self._finder.slot_records(),
+            environment=self.settings.environment,
+            since=since,
+            until=until,
+            as_of=datetime.now(UTC),
+            lease_s=self.settings.daemon.lease_s,
+            services=scope.services,
         )
-        return document
 
     def checkpoint(self) -> bytes | None:
         """Return the signed head of the log as a C2SP checkpoint, None while there is none."""

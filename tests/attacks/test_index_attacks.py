@@ -68,7 +68,8 @@ INSERT INTO index_record (idx, record_id, kind, subject, result, time, envelope_
 VALUES (99, 'x', 'restore-drill', 'backup:erp/1', 'PASSED', '2026-11-01T00:00:00.000Z', '00')
 """
 INVENTED_VERDICT = """
-INSERT INTO index_verdict (idx, control, verdict, service, count) VALUES (2, 'postgres.transport', 'fail', 'erp-plant1', 1)
+INSERT INTO index_verdict (idx, control, verdict, service, count)
+VALUES (2, 'postgres.transport', 'fail', 'erp-plant1', 1)
 """
 EDITS = {
     "a failed drill turned passed": (
