@@ -53,7 +53,7 @@ class Console:
 
 @dataclass
 class Watched:
-    """What a browser did that it should not: complaints of its console, errors of scripts, requests to other origins."""
+    """What a browser should not do: complaints of its console, errors of scripts, requests to other origins."""
 
     url: str
     wrong: list[str] = field(default_factory=list)

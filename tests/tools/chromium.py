@@ -1,6 +1,6 @@
 """Finds Chromium, which the console is tested in: the system's own, never a download of a browser.
 
-As root on a system with apt, Debian's package is installed where it is missing; otherwise the error says what to install.
+As root on a system with apt, Debian's package is installed where it is missing; else the error says what to install.
 Needs only the standard library.
 """
 
