@@ -7,20 +7,17 @@ slot could not be closed, so that the daemon must.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
 from guardian import config, telemetry
 from guardian.errors import GuardianError
-from guardian.model import Claim, Slot
 from guardian.schedule import lifeline
+from guardian.schedule.order import Order
 from guardian.store import slots
 from guardian.store.database import Database
 from guardian.store.slots import SlotLostError
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from guardian.model import Claim
     from guardian.settings import Settings
 
 log_events = structlog.get_logger()
@@ -42,47 +40,17 @@ LOST: Final = 4
 _STOPPED: Final = "stopped: the daemon ended, and this job with it, before it had a result"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the daemon asks for on the command line."""
+def perform(order: Order, work: Callable[[Settings, Claim], None], *, begin: Callable[[], None]) -> int:
+    """Do the work of an order and see to it that its slot is closed; return the exit status.
 
-    config: Path
-    claim: Claim
-    verbose: bool = False
-
-    def arguments(self) -> list[str]:
-        """Return it as arguments."""
-        slot = self.claim.slot
-        return [
-            *("--config", str(self.config), "--job", slot.job, "--due", slots.instant(slot.due)),
-            *("--token", str(self.claim.token), "--attempt", str(self.claim.attempt)),
-            *(["--final"] if self.claim.final else []),
-            *(["--verbose"] if self.verbose else []),
-        ]
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Order:
-        """Return the order of these arguments; ends the process where they are none."""
-        parser = argparse.ArgumentParser(prog="guardian.schedule.job", allow_abbrev=False)
-        parser.add_argument("--config", type=Path, required=True)
-        parser.add_argument("--job", required=True)
-        parser.add_argument("--due", type=datetime.fromisoformat, required=True)
-        parser.add_argument("--token", type=int, required=True)
-        parser.add_argument("--attempt", type=int, required=True)
-        parser.add_argument("--final", action="store_true")
-        parser.add_argument("--verbose", action="store_true")
-        told = parser.parse_args(arguments)
-        slot = Slot(told.job, told.due.astimezone(UTC))
-        return cls(told.config, Claim(slot, told.token, told.attempt, told.final), told.verbose)
-
-
-def perform(order: Order, work: Callable[[Settings, Claim], None]) -> int:
-    """Do the work of an order and see to it that its slot is closed; return the exit status."""
+    begin: called first, where a signal that it lets in is met already.
+    """
     claim = order.claim
     started_on = datetime.now(UTC)
     settings = config.load(order.config)
     reason = "job ended without a result: it closed nothing"
     try:
+        begin()
         work(settings, claim)
     except SlotLostError as error:
         log_events.warning("slot_lost", slot=claim.slot.id, reason=str(error))
@@ -139,9 +107,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon decides when its jobs end
     telemetry.configure(verbose=order.verbose)
-    lifeline.hold()
     try:
-        return perform(order, work_of(order.claim))
+        return perform(order, work_of(order.claim), begin=lifeline.hold)
     except Exception as error:  # noqa: BLE001 -- the daemon closes what could not be closed here
         log_events.error("job_unclosed", slot=order.claim.slot.id, reason=str(error))  # noqa: TRY400
         return UNCLOSED

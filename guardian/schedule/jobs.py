@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from guardian.schedule.children import Child, wait_for
-from guardian.schedule.job import Order
+from guardian.schedule.order import Order
 from guardian.store import slots
 from guardian.store.slots import SlotLostError
 from guardian.usecases import slot_closing
