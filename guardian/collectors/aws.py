@@ -58,6 +58,7 @@ class Aws:
     def __init__(self, settings: AwsCollector, *, page: int | None = None) -> None:
         self.name = settings.name
         self._settings, self._page = settings, page
+        self._regions = tuple(dict.fromkeys(settings.regions))
 
     def collect(self, now: datetime) -> Iterator[Observed | Unreadable]:
         """Yield what the account holds."""
@@ -67,7 +68,7 @@ class Aws:
                 who = self._identity(calls)
                 sections: Sequence[tuple[Sequence[str], Callable[[], Iterator[Observed | Unreadable]]]] = (
                     (_IAM_KINDS, lambda: identities(calls, who, now, self._settings.role_arn)),
-                    ((SECURITY_GROUP,), lambda: security_groups(calls, who, self._settings.regions)),
+                    ((SECURITY_GROUP,), lambda: security_groups(calls, who, self._regions)),
                     ((BUCKET,), lambda: buckets(calls, who, now, self._settings.backup_buckets)),
                 )
                 for kinds, section in sections:
@@ -86,10 +87,12 @@ class Aws:
         try:
             with self._calls() as calls:
                 who = self._identity(calls)
-                for kind, ask in _probes(calls, who, self._settings.regions):
+                for kind, ask in _probes(calls, who, self._regions):
                     try:
                         ask()
                     except AwsError as error:
+                        if error.whole and kind != SECURITY_GROUP:
+                            raise
                         unreadable.append((error if kind != SECURITY_GROUP else of_region(error)).unreadable(kind))
         except AwsError as error:
             return "", [error.unreadable(kind) for kind in self.kinds]

@@ -162,8 +162,10 @@ class Calls:
             case exceptions.HTTPClientError() | exceptions.ConnectionError():
                 where = self._settings.endpoint or "AWS"
                 return AwsError(action, UNREACHABLE, name, f"see that {where} can be reached from here", whole=True)
-            case _:
+            case _ if re.search(r"Credential|Profile|SSO|Token|Login|Config|Metadata|MFA", name):
                 return AwsError(action, "no-credentials", name, self._credentials(), whole=True)
+            case _:  # such as a bucket's name that is none
+                return AwsError(action, "refused", name, "correct the collector in guardian.yaml")
 
     def _refused(self, action: str, error: exceptions.ClientError) -> AwsError:
         code = str(error.response.get("Error", {}).get("Code", ""))

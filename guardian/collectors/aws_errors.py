@@ -76,6 +76,8 @@ class Parts:
             if error.whole:
                 raise
             self.errors.append(error)
+        except (KeyError, TypeError, ValueError, AttributeError):  # costs this one, not the whole collection
+            self.errors.append(malformed(f"reading {attribute}"))
 
     @property
     def gone(self) -> AwsError | None:

@@ -28,6 +28,7 @@ ACCOUNT: Final = "aws.iam.Account"
 USER: Final = "aws.iam.User"
 GENERATE: Final = "iam:GenerateCredentialReport"
 _REPORT: Final = "iam:GetCredentialReport"
+_DETAILS: Final = "iam:GetAccountAuthorizationDetails"
 _SUMMARY: Final = "iam:GetAccountSummary"
 _ROOT: Final = "<root_account>"
 _POLLS, _POLL_S = 30, 2.0
@@ -79,7 +80,7 @@ def account(
         parts.attributes["callerRoleArn"] = caller_role
     else:
         way_out = "allow iam:GetAccountAuthorizationDetails, or name the role in roleArn"
-        parts.errors.append(AwsError(_SUMMARY, "unknown-role", f"the ARN of role {who.role_name}", way_out))
+        parts.errors.append(AwsError(_DETAILS, "unknown-role", f"no role {who.role_name}", way_out))
     summary = Parts()
     summary.take("map", lambda: (calls.one(_SUMMARY) or {})["SummaryMap"])
     parts.errors += summary.errors

@@ -180,7 +180,10 @@ def _expiry(expiration: Mapping[str, Any], now: datetime) -> int | None:
 
 def _encryption(answer: Mapping[str, Any] | None) -> dict[str, Any]:
     rules = (answer or {}).get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
-    default: Mapping[str, Any] = next((rule["ApplyServerSideEncryptionByDefault"] for rule in rules if rule), {})
+    default: Mapping[str, Any] = next(
+        (rule["ApplyServerSideEncryptionByDefault"] for rule in rules if "ApplyServerSideEncryptionByDefault" in rule),
+        {},
+    )
     return {"algorithm": default.get("SSEAlgorithm"), "keyArn": default.get("KMSMasterKeyID")}
 
 

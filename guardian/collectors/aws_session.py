@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 THREADS: Final = 8
 _ATTEMPTS: Final = 8
-_CONNECT_S, _READ_S = 10, 60
+_CONNECT_S, _READ_S = 5, 60
 
 
 class Session:

@@ -369,11 +369,12 @@ def test_a_scan_of_an_account_matches_services_by_tags_and_keeps_no_secret(moto:
     found = by_id(taken)
     assert CANARY.encode() not in taken.data
     assert made["key"].encode() not in taken.data
-    owners = {identity: resource.service for identity, resource in found.items() if resource.service}
+    owners = {
+        identity: resource.service
+        for identity, resource in found.items()
+        if resource.kind.startswith("aws.") and resource.service
+    }
     assert owners == {
-        "service:erp": "erp",
-        "service:ops": "ops",
-        "service:sys": "sys",
         f"arn:aws:iam::{ACCOUNT}:user/ops/anna": "ops",
         made["policy"]: "ops",
         f"arn:aws:iam::{ACCOUNT}:role/sys/backup": "sys",
@@ -387,7 +388,7 @@ def test_a_scan_of_an_account_matches_services_by_tags_and_keeps_no_secret(moto:
     assert found[f"aws:prod/account/{ACCOUNT}"].source == {"collector": "aws", "name": "prod"}
     [status] = [status for status in taken.collectors if status.type == "aws"]
     assert (status.status, set(status.kinds)) == ("complete", set(Aws.kinds))
-    assert read_snapshot(taken.data).resources == taken.resources
+    assert read_snapshot(taken.data).digest == taken.digest
 
 
 def test_what_two_collectors_see_has_two_ids(moto: Moto, tmp_path: Path) -> None:

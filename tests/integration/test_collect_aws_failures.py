@@ -330,3 +330,26 @@ def test_doctor_says_whom_guardian_acts_as_and_what_it_may_not(moto: Moto, tmp_p
     with Gate(moto, refusing("sts:GetCallerIdentity", "ExpiredToken")) as gate:
         [(_, state, detail)] = items(gate.url)
     assert (state, detail.split(";")[0]) == (State.MISSING, "sts:GetCallerIdentity: ExpiredToken")
+
+
+def test_a_backup_bucket_whose_name_is_none_costs_itself_alone(moto: Moto) -> None:
+    with Gate(moto) as gate:
+        found = observed(gate.url, regions=REGIONS[:1], backup_buckets=("no bucket!",))
+    assert [item["name"] for item in of(found, "aws.s3.Bucket")] == ["bucket-one", "bucket-two"]
+    assert {(item.kind, item.reason) for item in unreadable(found)} == {("aws.s3.Bucket", "refused")}
+    assert all("bucket no bucket!: " in item.detail for item in unreadable(found))
+
+
+def test_an_answer_of_another_shape_costs_one_attribute(moto: Moto) -> None:
+    odd = b"<ServerSideEncryptionConfiguration><Rule></Rule></ServerSideEncryptionConfiguration>"
+    wrong = {
+        "s3:GetBucketPolicy": (200, b'{"Statement": [{"Effect": "Maybe"}]}'),
+        "s3:GetEncryptionConfiguration": (200, odd),
+        "s3:GetBucketPolicyStatus": (200, b"<PolicyStatus></PolicyStatus>"),
+    }
+    with Gate(moto, lambda action, about: wrong.get(action) if about == "bucket-one" else None) as gate:
+        found = observed(gate.url, regions=REGIONS[:1])
+    one, two = of(found, "aws.s3.Bucket")
+    assert two.keys() - one.keys() == {"policy", "policyPublic"}
+    assert one["encryption"] == {"algorithm": None, "keyArn": None}
+    assert {item.reason for item in unreadable(found)} == {"malformed"}
