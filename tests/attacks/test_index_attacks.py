@@ -186,3 +186,16 @@ def test_a_record_edited_in_the_log_is_refused_not_served(settings: Settings, co
         reading.record(ALL, FAILED)
     with Reading(settings) as reading, pytest.raises(EvidenceError):
         reading.records(ALL)
+
+
+def test_two_records_put_in_each_others_place_are_refused_by_a_process_that_read_the_log_before(
+    settings: Settings,
+) -> None:
+    with Reading(settings) as reading:
+        reading.records(ALL, limit=1)
+    for old, new in ((2, 1000), (3, 2), (1000, 3)):
+        edit(settings, f"UPDATE log_entry SET idx = {new} WHERE idx = {old}")
+    with Reading(settings) as reading:
+        for index in (2, 3):
+            with pytest.raises(EvidenceError, match="its entry is not the one that was logged there"):
+                reading.record(ALL, index)

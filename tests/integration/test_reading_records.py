@@ -14,6 +14,7 @@ from evidence import checkpoint, dsse, merkle
 from evidence.strict import b64decode
 from guardian.errors import UsageError
 from guardian.model import rfc3339
+from guardian.store import index
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.reading import NotFoundError, Reading, Scope
 from tests.reading_support import START, TESTED, TRANSPORT, Writer, environment
@@ -143,6 +144,20 @@ def test_paging_through_any_filter_with_any_limit_yields_each_wanted_record_once
     assert found == (expected[::-1] if newest_first else expected)
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_control_is_found_in_whatever_windows_its_verdicts_are_read(
+    filled: Settings, monkeypatch: pytest.MonkeyPatch, width: int, *, newest_first: bool
+) -> None:
+    monkeypatch.setattr(index, "_WINDOW", width)
+    with Reading(filled) as reading:
+        for control in (TRANSPORT, TESTED):
+            wanted: dict[str, Any] = {"control": control, "verdict": "pass"}
+            expected = [one["index"] for one in statements(filled) if chosen(one, wanted, ALL)]
+            found = [row["index"] for row in every(reading, limit=1, newest_first=newest_first, **wanted)]
+            assert found == (expected[::-1] if newest_first else expected)
+
+
 def test_a_row_says_what_the_signed_statement_says(place: Settings) -> None:
     writer = Writer(place)
     writer.some_of_all()
@@ -191,10 +206,10 @@ def test_pages_do_not_move_while_records_are_appended(place: Settings) -> None:
 def test_the_first_page_shows_what_another_process_appended_a_moment_ago(place: Settings) -> None:
     with Reading(place) as reading:
         before = reading.records(ALL, kind="restore-drill")
-        index = Writer(place).drill()
+        appended = Writer(place).drill()
         after = reading.records(ALL, kind="restore-drill")
     assert before["records"] == []
-    assert [row["index"] for row in after["records"]] == [index]
+    assert [row["index"] for row in after["records"]] == [appended]
     assert after["behind"] == 0
 
 
@@ -244,8 +259,8 @@ def test_a_record_carries_all_that_a_stranger_needs_to_check_it(place: Settings)
     writer = Writer(place)
     writer.some_of_all()
     with Reading(place) as reading:
-        for index in range(17):
-            got = reading.record(ALL, index)
+        for number in range(17):
+            got = reading.record(ALL, number)
             entry, envelope = b64decode(got["entry"], "entry"), b64decode(got["envelope"], "envelope")
             note = checkpoint.parse(got["checkpoint"].encode())
             proof = got["proof"]
@@ -254,8 +269,11 @@ def test_a_record_carries_all_that_a_stranger_needs_to_check_it(place: Settings)
             assert (proof["treeSize"], root) == (note.size, note.root)
             signed_by = [signature.key_id for signature in dsse.open_envelope(envelope).signatures]
             assert [key["id"] for key in got["keys"]["record"]] == signed_by
-            assert got == reading.record(ALL, str(index)) == reading.record(ALL, got["record"]["recordId"])
-            assert (got["previous"], got["next"]) == (index - 1 if index else None, index + 1 if index < 16 else None)
+            assert got == reading.record(ALL, str(number)) == reading.record(ALL, got["record"]["recordId"])
+            assert (got["previous"], got["next"]) == (
+                number - 1 if number else None,
+                number + 1 if number < 16 else None,
+            )
         for unknown in (17, "-1", "01", "9" * 30, "٣", "nonsense", "01a20993-90cb-72a4-916a-999380000000"):
             with pytest.raises(NotFoundError, match="there is no record"):
                 reading.record(ALL, unknown)
