@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from guardian.config_cron import parse_cron
 from guardian.config_yaml import show_key
 from guardian.kubernetes_kinds import BUILT_IN_GROUPS, BUILT_IN_KINDS, DEFAULT_KINDS, split
-from guardian.model import Mode, Tier
+from guardian.model import Mode, Target, TargetKind, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,6 +194,31 @@ def _expectation(value: object) -> tuple[bool | float | str | None, float | None
     return None, least, most
 
 
+def _recovery_target(value: object) -> Target:
+    """Return where a recovery ends: {to: end}, {to: latest}, or one of time, lsn, name and xid."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise _wrong("expected one of {to: latest}, {to: end}, {time: ...}, {lsn: ...}, {name: ...} and {xid: ...}")
+    [(key, wanted)] = value.items()
+    text = str(wanted) if isinstance(wanted, int) and not isinstance(wanted, bool) else wanted
+    forms = {
+        "to": r"latest|end",
+        "lsn": r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}",
+        "name": r"[ -~]{1,63}",
+        "xid": r"[0-9]{1,20}",
+    }
+    if key == "time" and isinstance(text, str):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise _wrong(f"{shown(text)} is no time with its offset; write one like 2026-11-23T11:00:00Z, in quotes")
+        return Target(TargetKind.TIME, moment.isoformat())
+    if key not in forms or not isinstance(text, str) or not re.fullmatch(forms[key], text):
+        raise _wrong(f"{shown(key)}: {shown(wanted)} names no end of a recovery; see the documentation of `recover`")
+    return Target(TargetKind(text)) if key == "to" else Target(TargetKind(key), text)
+
+
 def _listen(value: object) -> tuple[str, int]:
     matched = (
         re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]{1,253})):([0-9]{1,5})", value)
@@ -273,6 +299,25 @@ AwsRegion = Annotated[str, AfterValidator(_aws_region)]
 KubernetesKind = Annotated[str, AfterValidator(_kubernetes_kind)]
 PathText = Annotated[str, AfterValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
+RecoveryTarget = Annotated[
+    Target,
+    PlainValidator(_recovery_target),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "to": {"enum": ["latest", "end"]},
+                "time": {"type": "string"},
+                "lsn": {"type": "string"},
+                "name": {"type": "string"},
+                "xid": {"type": ["integer", "string"]},
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    ),
+]
 _NUMBER = {"type": "number"}
 Expectation = Annotated[
     tuple[bool | float | str | None, float | None, float | None],
