@@ -99,6 +99,7 @@ class Plant:
 
     def switch(self) -> str:
         """Finish the segment under way and wait until it is archived; return its name."""
+        self.sql("SELECT pg_create_restore_point('switch')")  # an empty segment would not be archived
         name = str(self.sql("SELECT pg_walfile_name(pg_current_wal_lsn())"))
         self.sql("SELECT pg_switch_wal()")
         until = time.monotonic() + 60

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg
 
@@ -30,6 +30,7 @@ from verifiers.postgres.physical import (
     Target,
     TargetKind,
     classify_log,
+    damaged_record,
     log_check,
     lsn_number,
     timeline_followed,
@@ -203,7 +204,7 @@ class PhysicalDrill:
             try:
                 server.__enter__()
             except SandboxError as error:
-                self._not_recovered(server, error)
+                self._not_recovered(error)
         run.sandbox |= {
             "postgresVersion": server.programs.version,
             "sourceVersion": server.programs.version,
@@ -216,9 +217,10 @@ class PhysicalDrill:
             try:
                 reached = self._wait(server)
             except (psycopg.Error, SandboxError) as error:
-                self._not_recovered(server, error)
-            self._target_check(server, control, reached)
-        run.checklist.put(replace(self._log(server), duration_s=run.phases["start"]))
+                self._not_recovered(error)
+            self._target_check(control, reached)
+        with self._log_lines() as lines:
+            run.checklist.put(replace(log_check(classify_log(lines)), duration_s=run.phases["start"]))
         run.restored = True
 
     def _wait(self, server: SandboxServer) -> Reached:
@@ -234,10 +236,10 @@ class PhysicalDrill:
             self._run.tell("recover to target", None, None)
             time.sleep(_POLL_S)
 
-    def _target_check(self, server: SandboxServer, control: Control, reached: Reached) -> None:
+    def _target_check(self, control: Control, reached: Reached) -> None:
         """Enter `recovery.target`: position, time and timeline reached against what was asked for."""
         run, target = self._run, self._target
-        with server.log.open(encoding="utf-8", errors="replace") as lines:
+        with self._log_lines() as lines:
             timeline = timeline_followed(lines) or control.timeline
         observed: dict[str, Any] = {"lsn": reached.lsn, "timeline": timeline}
         if reached.newest is not None:
@@ -276,7 +278,12 @@ class PhysicalDrill:
         newest = segments[-1]
         start = Segment.parse(newest, control.segment_bytes).number * control.segment_bytes
         if reached.lsn is None or lsn_number(reached.lsn) < start:
-            return f"The recovery ended at {reached.lsn}, before the archive's newest segment {newest} begins"
+            damaged = self._damaged()
+            because = f": {damaged}" if damaged else ""
+            return f"The recovery ended at {reached.lsn}, before the archive's newest segment {newest} begins{because}"
+        damaged = self._damaged()
+        if damaged is not None and self._archive and self._archive.is_whole(newest):
+            return f"The recovery ended at {reached.lsn} within the archive, at a record that is damaged: {damaged}"
         if timeline < int(newest[:8], 16):
             return (
                 f"The recovery followed timeline {timeline}, but the archive holds {int(newest[:8], 16)}, of a later "
@@ -284,19 +291,22 @@ class PhysicalDrill:
             )
         return ""
 
+    def _damaged(self) -> str | None:
+        with self._log_lines() as lines:
+            return damaged_record(lines)
+
+    def _log_lines(self) -> TextIO:
+        return (self._folder / "logs/server.log").open(encoding="utf-8", errors="replace")
+
     def _off_target(self, observed: dict[str, Any], why: str) -> None:
         check = Check("recovery.target", None, Verdict.FAIL, self._target.to_json(), observed, f"{why}.")
         self._run.checklist.put(check)
         raise StopDrill("the recovery did not reach its target")
 
-    def _log(self, server: SandboxServer) -> Check:
-        with server.log.open(encoding="utf-8", errors="replace") as lines:
-            return log_check(classify_log(lines))
-
-    def _not_recovered(self, server: SandboxServer, error: Exception) -> None:
+    def _not_recovered(self, error: Exception) -> None:
         """Say what kept the server from recovering: a defect of the backup or of its log, or of the sandbox."""
         checklist = self._run.checklist
-        with server.log.open(encoding="utf-8", errors="replace") as lines:
+        with self._log_lines() as lines:
             said = classify_log(lines)
         checklist.put(log_check(said))
         worst = next(

@@ -37,6 +37,7 @@ def plants(sandbox_provider: Provider, tmp_path_factory: pytest.TempPathFactory)
 def plant(plants: dict[int, Plant]) -> Iterator[Plant]:
     """The cluster of the newest version, without any copy yet."""
     newest = plants[max(plants)]
+    newest.forget_backups()
     yield newest
     newest.forget_backups()
     newest.assertion = None

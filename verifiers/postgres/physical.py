@@ -200,6 +200,22 @@ def timeline_followed(lines: Iterable[str]) -> int | None:
     return int(found[-1], 16) if found else None
 
 
+_DAMAGED: Final = re.compile(
+    r"LOG:  ((?:incorrect resource manager data checksum|invalid (?:magic number|info bits|resource manager ID)|"
+    r"unexpected pageaddr|record with incorrect prev-link|there is no contrecord flag|invalid contrecord length|"
+    r"invalid record offset)[ -~]*)"
+)
+
+
+def damaged_record(lines: Iterable[str]) -> str | None:
+    """Return what a recovering server said of the record that it could not read and ended at, None if it said nothing.
+
+    At the end of a segment that was filled to its end or switched from, it says nothing of the kind.
+    """
+    found = [matched[1] for line in lines if (matched := _DAMAGED.search(line))]
+    return found[-1] if found else None
+
+
 def classify_log(lines: Iterable[str]) -> list[LogLine]:
     """Return the messages of a server's log that are more than LOG, each with what it means."""
     found = []

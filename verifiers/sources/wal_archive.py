@@ -55,6 +55,10 @@ class WalArchive:
         """Names of the segments, sorted."""
         return sorted(name for name in self.files if len(name) == 24)
 
+    def is_whole(self, name: str) -> bool:
+        """Whether a segment was archived when it was full, and not while it was being filled."""
+        return ".partial" not in self.files[name].name
+
     def gap(self, first: Segment, size: int) -> str | None:
         """Return the name of the first segment that is missing between `first` and the newest, None if none is.
 
