@@ -88,7 +88,8 @@ class Examination:
         )
         if archive:
             run(["pages"], lambda: checks.pages(conninfo, logical=True))
-        run(["amcheck"], lambda: checks.amcheck(conninfo, progress=self._two))
+        # A copy brings its indexes along, right or wrong; a dump has them made anew.
+        run(["amcheck"], lambda: checks.amcheck(conninfo, heapallindexed=archive is None, progress=self._two))
         run(["constraints"], lambda: checks.constraints(conninfo))
         run(["indexes"], lambda: checks.indexes(conninfo, manifest=known))
         run(

@@ -162,6 +162,10 @@ class PhysicalDrill:
     def _fetch_wal(self, label: Label, control: Control) -> None:
         """Copy the archive, and see that no segment is missing between the backup and its newest."""
         run = self._run
+        if self._target.kind is TargetKind.TIME and datetime.fromisoformat(self._target.value) < control.checkpoint_at:
+            began = control.checkpoint_at.isoformat()
+            why = f"The target {self._target.value} lies before this backup, which began at {began}: take an older one"
+            self._off_target({"backupBegan": began}, why)
         if run.job.wal is None or (self._target.kind is TargetKind.END and self._has_wal()):
             return
         archive = WalArchive.look(Path(run.job.wal))
@@ -262,12 +266,8 @@ class PhysicalDrill:
             reached.lsn is None or lsn_number(reached.lsn) < lsn_number(target.value)
         ):
             return f"The recovery ended at {reached.lsn}, before {target.value}"
-        if target.kind is TargetKind.TIME:
-            wanted = datetime.fromisoformat(target.value)
-            if wanted < control.checkpoint_at:
-                began = control.checkpoint_at.isoformat()
-                return f"The target {target.value} lies before this backup, which began at {began}: take an older one"
-            if reached.newest is not None and reached.newest > wanted:
+        if target.kind is TargetKind.TIME and reached.newest is not None:
+            if reached.newest > datetime.fromisoformat(target.value):
                 return f"The recovery holds a commit of {reached.newest.isoformat()}, later than {target.value}"
         return ""
 

@@ -182,6 +182,7 @@ def test_24_page_that_was_damaged_before_the_backup(plant: Plant) -> None:
     plant.sql("DROP TABLE IF EXISTS doomed")
     plant.sql("CREATE TABLE doomed AS SELECT n, repeat('y', 100) AS t FROM generate_series(1, 5000) n")
     relative = str(plant.sql("SELECT pg_relation_filepath('doomed')"))
+    plant.sql("VACUUM (FREEZE) doomed")  # so that nothing writes the page once more
     plant.sql("CHECKPOINT")
     with (plant.folder / "live/box/data" / relative).open("r+b") as file:
         file.seek(8192 + 4000)
@@ -256,7 +257,7 @@ def test_segment_archived_while_it_was_filled_counts_as_far_as_it_goes(plant: Pl
     drill = plant.drill(wal=True)
     path.with_name(f"{path.name}.partial").unlink()
     path.write_bytes(data)
-    assert drill.result.verdict is Verdict.PASS
+    assert {check.id: check.message for check in drill.result.checks if check.verdict in {"fail", "error"}} == {}
 
 
 def test_link_in_a_copy_is_not_followed(plant: Plant) -> None:
