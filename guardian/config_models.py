@@ -24,6 +24,7 @@ from guardian.config_scalars import (
     AwsRegion,
     Duration,
     Expectation,
+    FileReference,
     FineDuration,
     KubernetesKind,
     Listen,
@@ -173,7 +174,7 @@ class WebhookModel(_Model):
     collector: str | None = None
     listen: Listen = ("0.0.0.0", 8443)  # noqa: S104 -- an API server calls it from another machine
     certificate: PathText
-    key: Annotated[Reference, AfterValidator(scalars.file_reference)]
+    key: FileReference
     client_ca: Annotated[PathText | None, Field(alias="clientCA")] = None
     timeout: Annotated[Positive, AfterValidator(scalars.within(1, 30, "s"))] = 5
     deadline: FineDuration | None = None
@@ -220,7 +221,7 @@ class ApiModel(_Model):
 
     listen: Listen = ("127.0.0.1", 8480)
     certificate: PathText | None = None
-    key: Annotated[Reference, AfterValidator(scalars.file_reference)] | None = None
+    key: FileReference | None = None
     behind_proxy: bool = False
     public_log: bool = False
     requests_per_minute: Annotated[int, AfterValidator(scalars.within(1, 100_000))] = 600

@@ -7,18 +7,25 @@ memory that stands for a token; it is made anew at each login, whatever cookie c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
+import structlog
+
+from guardian.api.limits import Limits
+from guardian.api.problems import unavailable
 from guardian.settings import ApiSettings
 from guardian.usecases import tokens
+from guardian.usecases.reading import NotFoundError, Reading, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +34,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from guardian.settings import Settings
-    from guardian.usecases.reading import Reading, Scope
     from guardian.usecases.tokens import Book, Holder
+
+Result = TypeVar("Result")
+
+log_events = structlog.get_logger()
 
 
 class Permission(StrEnum):
@@ -50,6 +60,8 @@ IDLE_S: Final = 30 * 60
 LONGEST_S: Final = 12 * 3600
 _MOST_SESSIONS: Final = 2000
 _MOST_OF_ONE: Final = 20
+_READERS: Final = 4  # each keeps the evidence open
+_READING_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,10 @@ class Sessions:
         with self._lock:
             self._by_hash.pop(_hash(session), None)
 
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._by_hash)
+
     def _forget(self, now: float) -> None:
         for key in [key for key, one in self._by_hash.items() if _over(one, now)]:
             del self._by_hash[key]
@@ -129,8 +145,11 @@ class Door:
         # Behind a proxy, TLS ends there: its callers came over TLS.
         self.secure = self.api.certificate is not None or self.api.behind_proxy
         self.cookie_name = "__Host-guardian" if self.secure else "guardian"
-        self._book, self._sessions = book, sessions
+        self.limits = Limits(self.api)
+        self.sessions = sessions
+        self._book = book
         self._readings = threading.local()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
 
     def caller(self, request: Request) -> Caller | None:
         """Return who sent `request`: by its bearer token if it has one, else by its session's cookie; None if nobody.
@@ -146,20 +165,22 @@ class Door:
     def login(self, token: str, request: Request) -> str | None:
         """Begin a session for `token` and return its id, to be set by `set_cookie`; None if the token is not good.
 
-        A session that `request` came with is ended. Blocks on the database.
+        A session that `request` came with is ended. Blocks on the database. Raises Problem 429 after too many that
+        were not good.
         """
-        holder = self._book.holder(token)
+        holder = self._holder(token, request)
         if holder is None:
+            self.limits.failed(request)
             return None
         self.logout(request)
         request.scope.setdefault("state", {})["guardian.caller"] = _caller_of(holder, by_session=True)
-        return self._sessions.begin(holder.id)
+        return self.sessions.begin(holder.id)
 
     def logout(self, request: Request) -> None:
         """End the session that `request` came with, if any."""
         session = request.cookies.get(self.cookie_name)
         if session:
-            self._sessions.end(session)
+            self.sessions.end(session)
 
     def set_cookie(self, response: Response, session: str) -> None:
         """Give the browser the id of its session: for this host alone, out of reach of scripts and other sites."""
@@ -188,38 +209,67 @@ class Door:
         parts = urlsplit(origin)
         return parts.scheme == ("https" if self.secure else "http") and parts.netloc.lower() == host.lower()
 
+    async def read(self, work: Callable[[Reading], Result]) -> Result:
+        """Return what `work` makes of the evidence, in a thread that keeps it open. Raises Problem 503 if too late."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_READING_S):
+                return await loop.run_in_executor(self._readers, self._read, work)
+        except TimeoutError:
+            raise unavailable(f"the evidence was not read within {_READING_S:g} s") from None
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reading]:
-        """Yield the evidence, opened for this thread and kept for its next request; one that failed is opened anew."""
+        """Yield the evidence, opened for this thread and kept for its next request; one that failed is opened anew.
+
+        Raises Problem 503 if it cannot be opened.
+        """
         kept: Reading | None = getattr(self._readings, "kept", None)
         if kept is None:
-            from guardian.usecases.reading import Reading  # noqa: PLC0415 -- to import the rooms it needs takes a while
-
-            kept = Reading(self.settings).__enter__()
+            try:
+                kept = Reading(self.settings).__enter__()
+            except Exception as error:
+                log_events.error("api_evidence_not_opened", reason=str(error))  # noqa: TRY400 -- the reason says it
+                raise unavailable("the evidence cannot be opened; the log of the API says why") from error
             self._readings.kept = kept
         try:
             yield kept
-        except BaseException as error:
-            from guardian.usecases.reading import NotFoundError  # noqa: PLC0415 -- as above
-
-            if not isinstance(error, NotFoundError):
-                self._readings.kept = None
-                kept.__exit__(None, None, None)
+        except NotFoundError:
             raise
+        except BaseException:
+            self._readings.kept = None
+            kept.__exit__(None, None, None)
+            raise
+
+    def close(self) -> None:
+        """Let no more be read."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, work: Callable[[Reading], Result]) -> Result:
+        with self.reading() as reading:
+            return work(reading)
+
+    def _holder(self, token: str, request: Request) -> Holder | None:
+        digest = tokens.digest_of(token)
+        self.limits.before(request, digest)
+        holder = self._book.holder(token)
+        if holder is not None:
+            self.limits.good(digest)
+        return holder
 
     def _caller(self, request: Request) -> Caller | None:
         given = request.headers.getlist("authorization")
         if given:
             token = bearer(given)
-            holder = None if token is None else self._book.holder(token)
+            holder = None if token is None else self._holder(token, request)
             return None if holder is None else _caller_of(holder, by_session=False)
         session = request.cookies.get(self.cookie_name)
-        token_id = self._sessions.token_of(session) if session else None
+        token_id = self.sessions.token_of(session) if session else None
         if session is None or token_id is None:
             return None
         holder = self._book.holder_of(token_id)
         if holder is None:
-            self._sessions.end(session)
+            self.sessions.end(session)
             return None
         return _caller_of(holder, by_session=True)
 
@@ -233,8 +283,6 @@ def bearer(given: list[str]) -> str | None:
 
 
 def _caller_of(holder: Holder, *, by_session: bool) -> Caller:
-    from guardian.usecases.reading import Scope  # noqa: PLC0415 -- as above
-
     scope = Scope(services=holder.services, since=holder.since, until=holder.until)
     return Caller(holder.id, holder.name, holder.role, scope, holder.expires_at, by_session)
 

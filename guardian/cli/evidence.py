@@ -1,4 +1,4 @@
-"""`guardian evidence list|show|verify|replay|coverage|export`."""
+"""`guardian evidence list|show|verify|replay|coverage|export|reindex`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from guardian.reports import coverage_table, table
 from guardian.usecases import coverage as covering
 from guardian.usecases import evidence as usecase
 from guardian.usecases import export as exporting
+from guardian.usecases import indexing
 from guardian.usecases import replay as replaying
 from guardian.usecases import verify as verifying
 
@@ -55,9 +56,21 @@ def show(
 
 @app.command("verify")
 def verify(config_file: ConfigOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Verify the whole live log: signatures, tree, checkpoint, attachments."""
+    """Verify the whole live log: signatures, tree, checkpoint, attachments; and that the index says what it says."""
     settings = config.load(config_file)
     print_report("the log", verifying.verify_live(settings), output)
+
+
+@app.command("reindex")
+def reindex(config_file: ConfigOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Make the index of records anew from the log; each record is verified on the way. The log is not changed."""
+    settings = config.load(config_file)
+    with terminal.counted() as bar:
+        records = indexing.reindex(settings, progress=lambda done, total: bar("indexing", done, total))
+    if output is Format.JSON:
+        terminal.print_json({"records": records})
+    else:
+        terminal.say(f"indexed {records} records")
 
 
 @app.command("replay")

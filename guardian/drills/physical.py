@@ -266,9 +266,9 @@ class PhysicalDrill:
             reached.lsn is None or lsn_number(reached.lsn) < lsn_number(target.value)
         ):
             return f"The recovery ended at {reached.lsn}, before {target.value}"
-        if target.kind is TargetKind.TIME and reached.newest is not None:
-            if reached.newest > datetime.fromisoformat(target.value):
-                return f"The recovery holds a commit of {reached.newest.isoformat()}, later than {target.value}"
+        newest = reached.newest if target.kind is TargetKind.TIME else None
+        if newest is not None and newest > datetime.fromisoformat(target.value):
+            return f"The recovery holds a commit of {newest.isoformat()}, later than {target.value}"
         return ""
 
     def _before_the_newest(self, control: Control, reached: Reached, timeline: int) -> str:

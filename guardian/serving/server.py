@@ -44,8 +44,8 @@ class Server(uvicorn.Server):
                 sock=listener,
                 ssl=self.config.ssl,
                 backlog=self.config.backlog,
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=_FAREWELL_S,
+                ssl_handshake_timeout=_HANDSHAKE_S if self.config.ssl else None,
+                ssl_shutdown_timeout=_FAREWELL_S if self.config.ssl else None,
             )
             for listener in sockets or []
         ]

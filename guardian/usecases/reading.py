@@ -6,20 +6,34 @@ lies outside the scope does not exist. Nothing here needs a signing key.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from evidence import checkpoint as checkpoints
+from evidence import dsse, keyring, tiles
+from evidence.keys import public_der
 from evidence.strict import b64encode
 from guardian.usecases import policy as policies
-from guardian.usecases.ledger import Ledger
-from guardian.usecases.reading_rows import DRILL, MISSED, SCAN, drill_row, record_row
-from guardian.usecases.reading_scope import MAX_LIMIT, Filter, NotFoundError, Page, Scope, parse_filter, parse_page
+from guardian.usecases.coverage import population
+from guardian.usecases.finder import Finder
+from guardian.usecases.reading_judged import judged_of
+from guardian.usecases.reading_rows import DRILL, MISSED, SCAN, drill_row
+from guardian.usecases.reading_scope import (
+    MAX_LIMIT,
+    MAX_NAME,
+    Filter,
+    NotFoundError,
+    Page,
+    Scope,
+    parse_filter,
+    parse_page,
+)
 from guardian.usecases.reading_services import Judged, LastScan, control_counts, service_entry
 
 __all__ = ["MAX_LIMIT", "NotFoundError", "Reading", "Scope"]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from guardian.model import Service
@@ -35,7 +49,7 @@ class Reading:
         Raises UsageError where the environment was never initialised, EvidenceError where its log is gone or cut.
         """
         self.settings = settings
-        self._ledger = Ledger(settings, writable=False)
+        self._finder = Finder(settings)
         self._catalogue: dict[str, dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
@@ -48,7 +62,7 @@ class Reading:
 
     def close(self) -> None:
         """Release the database."""
-        self._ledger.log.close()
+        self._finder.close()
 
     def records(
         self,
@@ -65,7 +79,10 @@ class Reading:
         limit: int = 50,
         cursor: int | None = None,
     ) -> dict[str, Any]:
-        """Return one page, `{"records": [ROW...], "next": cursor of the next page | None, "size": records of the log}`.
+        """Return one page, `{"records": [ROW...], "next": cursor of the next page | None, "size", "behind"}`.
+
+        size: records of the log, as its checkpoint says too; behind: how many of the newest the index lacks still, so
+        that a search cannot find them: 0 but for a short while after it was lost.
 
         ROW: `{index, recordId, kind, subject, asset, service, result, assurance, slot, time}`. Filters combine.
         service: records whose one service it is; with `control`, also scans in which that control judged it.
@@ -78,8 +95,9 @@ class Reading:
             kind=kind, service=service, control=control, asset=asset, verdict=verdict, since=since, until=until
         )
         page = parse_page(limit=limit, cursor=cursor, newest_first=newest_first)
-        rows, following = self._page(scope, wanted, page)
-        return {"records": rows, "next": following, "size": self._ledger.log.size}
+        self._finder.refresh()
+        rows, following = self._finder.page(scope, wanted, page)
+        return {"records": rows, "next": following, "size": self._finder.size, "behind": self._finder.behind}
 
     def record(self, scope: Scope, id_or_index: str | int) -> dict[str, Any]:
         """Return one record with all that proves it.
@@ -89,29 +107,34 @@ class Reading:
         the same}, "previous": index | None, "next": index | None}`; previous and next are those in scope.
         Raises NotFoundError.
         """
-        rows = [row for row in self._rows() if scope.allows(row)]
-        at = next((at for at, row in enumerate(rows) if str(id_or_index) in (str(row["index"]), row["recordId"])), None)
-        if at is None:
-            raise NotFoundError(f"there is no record {str(id_or_index)!r}")
-        row = rows[at]
-        log = self._ledger.log
-        size = log.size
-        [stored] = log.rows(row["index"], row["index"] + 1)
+        finder = self._finder
+        finder.refresh()
+        at = finder.place_of(str(id_or_index))
+        if at is None or not scope.allows(finder.row_at(at)):
+            raise NotFoundError(f"there is no record {str(id_or_index)[:MAX_NAME]!r}")
+        stored, statement = finder.record_at(at)
+        signers = {one.key_id for one in dsse.open_envelope(stored.envelope).signatures}
+        older, newer = (finder.page(scope, Filter(), Page(1, at, newest_first=newest)) for newest in (True, False))
         return {
-            "record": row,
-            "statement": self._ledger.records()[row["index"]].statement,
+            "record": finder.row_at(at),
+            "statement": statement.value,
             "envelope": b64encode(stored.envelope),
             "entry": b64encode(stored.entry),
             "proof": {
-                "origin": log.origin,
-                "leafIndex": row["index"],
-                "treeSize": size,
-                "hashes": [b64encode(step) for step in log.inclusion_proof(row["index"], size)],
+                "origin": finder.log.origin,
+                "leafIndex": at,
+                "treeSize": finder.size,
+                "hashes": [b64encode(step) for step in finder.proof(at)],
             },
-            "checkpoint": (self.checkpoint() or b"").decode(),
-            "keys": {"record": [], "log": []},
-            "previous": rows[at - 1]["index"] if at else None,
-            "next": rows[at + 1]["index"] if at + 1 < len(rows) else None,
+            "checkpoint": (finder.note or b"").decode(),
+            "keys": {
+                "record": _keys(one for one in finder.keyring_at(at).keys.values() if one.id in signers),
+                "log": _keys(
+                    one for one in finder.keyring_at(finder.size - 1).keys.values() if one.role == keyring.LOG
+                ),
+            },
+            "previous": older[0][0]["index"] if older[0] else None,
+            "next": newer[0][0]["index"] if newer[0] else None,
         }
 
     def services(self, scope: Scope) -> dict[str, Any]:
@@ -184,84 +207,106 @@ class Reading:
         """
         wanted = parse_filter(kind=DRILL, service=service, asset=asset, since=since, until=until)
         page = parse_page(limit=limit, cursor=cursor, newest_first=newest_first)
-        rows, following = self._page(scope, wanted, page)
+        self._finder.refresh()
+        rows, following = self._finder.page(scope, wanted, page)
         drills = [self._drill(row["index"]) for row in rows]
-        return {"drills": drills, "next": following, "size": self._ledger.log.size}
+        return {"drills": drills, "next": following, "size": self._finder.size, "behind": self._finder.behind}
 
     def coverage(self, scope: Scope, *, since: datetime, until: datetime) -> dict[str, Any]:
-        """Return the coverage document of the slots in (since, until], narrowed to the scope."""
-        from guardian.usecases.coverage import coverage  # noqa: PLC0415 -- heavy, and few requests ask for it
+        """Return the coverage document of the slots with since <= due < until, narrowed to the scope.
 
+        It is made of all records of the log, each verified, never of the index. since, until: aware. A process that
+        asks for the first time reads the whole log for it.
+        """
         least, most = scope.from_time, scope.to_time
         if least is not None:
             since = max(since, datetime.fromisoformat(least))
         if most is not None:
             until = min(until, datetime.fromisoformat(most))
-        document: dict[str, Any] = coverage(
-            self.settings, since=since, until=until, now=datetime.now(UTC), services=scope.services
+        since = min(since, until) if since > until and (least or most) else since
+        self._finder.refresh()
+        return population(
+            self._finder.slot_records(),
+            environment=self.settings.environment,
+            since=since,
+            until=until,
+            as_of=datetime.now(UTC),
+            lease_s=self.settings.daemon.lease_s,
+            services=scope.services,
         )
-        return document
 
     def checkpoint(self) -> bytes | None:
         """Return the signed head of the log as a C2SP checkpoint, None while there is none."""
-        return self._ledger.log.checkpoint()
+        self._finder.refresh()
+        return self._finder.note
 
     def tile(self, path: str) -> tuple[bytes, bool] | None:
         """Return a tile of the log that `checkpoint` signs and whether it is full, so that it never changes.
 
         path: of C2SP tlog-tiles, such as `tile/0/x001/234.p/17` or `tile/entries/000`. None if there is none.
         """
-        del path
-        return None
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [record_row(record.index, record.kind, record.statement) for record in self._ledger.records()]
-
-    def _page(self, scope: Scope, wanted: Filter, page: Page) -> tuple[list[dict[str, Any]], int | None]:
-        rows = [row for row in self._rows() if scope.allows(row) and wanted.accepts(row)]
-        if page.newest_first:
-            rows.reverse()
-        if page.cursor is not None:
-            rows = [
-                row for row in rows if (row["index"] < page.cursor) == page.newest_first and row["index"] != page.cursor
-            ]
-        shown = rows[: page.limit]
-        return shown, shown[-1]["index"] if len(rows) > page.limit else None
+        named = tiles.parse_path(path)
+        if named is None:
+            return None
+        self._finder.refresh()
+        content = tiles.render(named, self._finder.size, self._finder)
+        return None if content is None else (content, named.full)
 
     def _drill(self, index: int) -> dict[str, Any]:
-        return drill_row(index, self._ledger.records()[index].statement, self.settings)
+        _, statement = self._finder.record_at(index)
+        return drill_row(index, statement.value, self.settings)
 
-    def _services(self, services: list[Service], scope: Scope) -> list[dict[str, Any]]:
+    def _services(self, services: Sequence[Service], scope: Scope) -> list[dict[str, Any]]:
         last, unfinished = self._last_scan(scope)
-        rows = [row for row in self._rows() if scope.allows(row)]
-        drills = {row["asset"]: self._drill(row["index"]) for row in rows if row["kind"] == DRILL and row["asset"]}
-        missed = {row["asset"]: row for row in rows if row["kind"] == MISSED and row["asset"]}
         now = datetime.now(UTC)
-        return [
-            service_entry(
-                service,
-                settings=self.settings,
-                last=last,
-                unfinished=unfinished,
-                drills=drills,
-                missed=missed,
-                catalogue=self._described(),
-                now=now,
+        found = []
+        for service in services:
+            drills, missed = {}, {}
+            for asset in service.assets:
+                if (row := self._finder.newest(scope, Filter(kind=DRILL, asset=asset.name))) is not None:
+                    drills[asset.name] = self._drill(row["index"])
+                if (row := self._finder.newest(scope, Filter(kind=MISSED, asset=asset.name))) is not None:
+                    missed[asset.name] = row
+            found.append(
+                service_entry(
+                    service,
+                    settings=self.settings,
+                    last=last,
+                    unfinished=unfinished,
+                    drills=drills,
+                    missed=missed,
+                    catalogue=self._described(),
+                    now=now,
+                )
             )
-            for service in services
-        ]
+        return found
 
     def _last_scan(self, scope: Scope) -> tuple[LastScan | None, str | None]:
-        period = Scope(None, scope.since, scope.until)
+        """Return the newest scan of the period that judged something, and why a newer one did not."""
+        self._finder.refresh()
+        period = replace(scope, services=None)
         unfinished: str | None = None
-        for record in reversed(self._ledger.records()):
-            row = record_row(record.index, record.kind, record.statement)
-            if record.kind != SCAN or not period.allows(row):
-                continue
-            if record.predicate["counts"]:
-                return LastScan(row, Judged(), scope.allows(row)), unfinished
-            unfinished = unfinished or record.predicate.get("reason") or "it judged nothing"
-        return None, unfinished
+        cursor: int | None = None
+        while True:
+            rows, cursor = self._finder.page(period, Filter(kind=SCAN), Page(10, cursor, newest_first=True))
+            for row in rows:
+                judged, reason = self._scan(row["index"])
+                if judged is not None:
+                    return LastScan(row, judged, scope.allows(row)), unfinished
+                # What a scan tripped over may name what the caller must not know.
+                unfinished = unfinished or (reason if scope.services is None else "it judged nothing")
+            if cursor is None:
+                return None, unfinished
+
+    def _scan(self, index: int) -> tuple[Judged | None, str]:
+        def make() -> tuple[Judged | None, str]:
+            _, statement = self._finder.record_at(index)
+            predicate = statement.predicate
+            if not predicate.get("counts"):
+                return None, str(predicate.get("reason") or "it judged nothing")
+            return judged_of(self._finder.log, index, predicate), ""
+
+        return self._finder.kept("scan", index, make)
 
     def _described(self) -> dict[str, dict[str, Any]]:
         if self._catalogue is None:
@@ -269,5 +314,5 @@ class Reading:
         return self._catalogue
 
 
-def _checkpoint_size(note: bytes | None) -> int:
-    return 0 if note is None else checkpoints.parse(note).size
+def _keys(entries: Iterable[keyring.KeyEntry]) -> list[dict[str, str]]:
+    return [{"id": entry.id, "publicKey": b64encode(public_der(entry.public))} for entry in entries]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_LIMIT: Final = 200
+MAX_NAME: Final = 500
 VERDICTS: Final = ("pass", "fail", "error", "skip")
 RESULTS: Final = {"pass": "PASSED", "fail": "FAILED", "error": "ERROR", "skip": "SKIPPED", "missed": "MISSED"}
 
@@ -107,6 +108,9 @@ def parse_filter(
     until: str | None = None,
 ) -> Filter:
     """Return the filter. Raises UsageError naming what is known for a value that never can match."""
+    for name, value in (("service", service), ("control", control), ("asset", asset)):
+        if value is not None and not (value.isprintable() and 0 < len(value) <= MAX_NAME):
+            raise UsageError(f"{name} must be a name of 1 to {MAX_NAME} printable characters")
     if kind is not None:
         _known("kind", kind, KINDS)
     if verdict is not None:

@@ -109,6 +109,12 @@ def add(
 _USED: Final = "a token named {name!r} was made before; a name is used once, so take another, such as {name}-2"
 
 
+def prepare(settings: Settings) -> None:
+    """Bring the tables that the API needs to this version's form. Raises UsageError where there is no environment."""
+    with Database(settings) as database:
+        database.migrate()
+
+
 def listed(settings: Settings) -> list[dict[str, Any]]:
     """Return `{id, name, role, services, since, until, createdAt, createdBy, expiresAt, revokedAt, lastUsedAt, state}`
     of each token; state: `active`, `expired` or `revoked`.

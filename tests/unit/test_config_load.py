@@ -122,7 +122,7 @@ CASES = {
     ),
     "unknown format": (
         "environment: e\nservices: [{name: s, assets: [{name: a, type: odoo, backups: [{name: b, format: tar, path: p}]}]}]\n",
-        "2: services[0].assets[0].backups[0].format: 'tar' is not a known backup format; supported: pg_dump",
+        "2: services[0].assets[0].backups[0].format: 'tar' is not a known backup format; supported: pg_dump, pg_basebackup",
     ),
     "unknown provider": (
         "environment: e\nsandbox: {provider: docker}\n",
