@@ -32,6 +32,7 @@ from guardian.config_scalars import (
     Namespace,
     PathText,
     Positive,
+    RecoveryTarget,
     Reference,
     Size,
     Text,
@@ -90,10 +91,12 @@ class BackupModel(_Model):
     """One backup job of an asset."""
 
     name: Name
-    format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump"))]
+    format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump", "pg_basebackup"))]
     path: PathText
     every: Positive | None = None
     decrypt: DecryptModel | None = None
+    wal: PathText | None = None
+    recover: RecoveryTarget | None = None
 
 
 class AssertionModel(_Model):

@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from guardian.config_cron import parse_cron
 from guardian.config_yaml import show_key
 from guardian.kubernetes_kinds import BUILT_IN_GROUPS, BUILT_IN_KINDS, DEFAULT_KINDS, split
-from guardian.model import Mode, Tier
+from guardian.model import Mode, Target, TargetKind, Tier
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES: dict[str, int] = {"B": 1} | {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)}
@@ -209,6 +210,31 @@ def _expectation(value: object) -> tuple[bool | float | str | None, float | None
     return None, least, most
 
 
+def _recovery_target(value: object) -> Target:
+    """Return where a recovery ends: {to: end}, {to: latest}, or one of time, lsn, name and xid."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise _wrong("expected one of {to: latest}, {to: end}, {time: ...}, {lsn: ...}, {name: ...} and {xid: ...}")
+    [(key, wanted)] = value.items()
+    text = str(wanted) if isinstance(wanted, int) and not isinstance(wanted, bool) else wanted
+    forms = {
+        "to": r"latest|end",
+        "lsn": r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}",
+        "name": r"[ -~]{1,63}",
+        "xid": r"[0-9]{1,20}",
+    }
+    if key == "time" and isinstance(text, str):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise _wrong(f"{shown(text)} is no time with its offset; write one like 2026-11-23T11:00:00Z, in quotes")
+        return Target(TargetKind.TIME, moment.isoformat())
+    if key not in forms or not isinstance(text, str) or not re.fullmatch(forms[key], text):
+        raise _wrong(f"{shown(key)}: {shown(wanted)} names no end of a recovery; see the documentation of `recover`")
+    return Target(TargetKind(text)) if key == "to" else Target(TargetKind(key), text)
+
+
 def _listen(value: object) -> tuple[str, int]:
     matched = (
         re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]{1,253})):([0-9]{1,5})", value)
@@ -309,6 +335,25 @@ KubernetesKind = Annotated[
 ]
 PathText = Annotated[str, AfterValidator(_path), Field(json_schema_extra={"minLength": 1})]
 Name = Annotated[str, AfterValidator(_name), _text("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "erp")]
+RecoveryTarget = Annotated[
+    Target,
+    PlainValidator(_recovery_target),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "to": {"enum": ["latest", "end"]},
+                "time": {"type": "string"},
+                "lsn": {"type": "string"},
+                "name": {"type": "string"},
+                "xid": {"type": ["integer", "string"]},
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    ),
+]
 _NUMBER = {"type": "number"}
 Expectation = Annotated[
     tuple[bool | float | str | None, float | None, float | None],

@@ -56,6 +56,8 @@ WORDS: Final = {
     "BackupModel.path": "Folder of the backups; no two jobs share one.",
     "BackupModel.every": "How often the job runs; older than that is late.",
     "BackupModel.decrypt": "What opens encrypted backups.",
+    "BackupModel.wal": "pg_basebackup: folder of the archived write-ahead log.",
+    "BackupModel.recover": "pg_basebackup: where the recovery ends: {to: latest}, {to: end}, or a time, lsn, name or xid.",
     "DecryptModel.age": "Reference to the age identity.",
     "AssertionModel.name": "Unique within the asset; it names the check.",
     "AssertionModel.sql": "One query that answers with one value; it runs read-only on the restored copy.",

@@ -11,13 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from verifiers.postgres.assertions import Assertion
+from verifiers.postgres.physical import Target, TargetKind
 from verifiers.result import Assurance, DrillResult, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assertion", "Assurance", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Target", "TargetKind", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -66,7 +67,8 @@ class BackupJob:
     """One configured backup of an asset.
 
     every_s: seconds between backups, None if not stated. age: the age identities that open it, None if none are
-    configured.
+    configured. wal: folder of the archived write-ahead log of a physical backup, None without. target: where its
+    recovery ends.
     """
 
     name: str
@@ -74,6 +76,8 @@ class BackupJob:
     path: str
     every_s: int | None
     age: Readable | None = None
+    wal: str | None = None
+    target: Target = field(default_factory=Target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ MOST_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one job. run_id: UUIDv7; trigger: `manual`, `schedule`, `admission` or `access`; actor: who started it.
+    """One run of one job. run_id: UUIDv7; actor: who started it.
 
-    slot: the scheduled moment it is for, None for a run by hand. Times are UTC.
+    trigger: `manual`, `schedule`, `admission` or `access`. slot: the scheduled moment it is for, None for a run by hand. Times are UTC.
     """
 
     run_id: str
