@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {"buildah": "buildah", "podman": "podman", "runc": "runc", "debootstrap": "debootstrap"}
 USER = 64924
 _PACKAGES = ("python3",)
-_DEADLINE_S = 900
+_DEADLINE_S = 1500
 # For the build alone: where this machine's package registries are, if its environment says so.
 _BUILD_ARGUMENTS = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "GOPROXY")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -91,7 +91,7 @@ class Images:
 
     def build(self, name: str, base: str) -> None:
         """Build the Dockerfile on `base` as `name`."""
-        say(f"building {name} (3 minutes on 2 cores; layers are kept)")
+        say(f"building {name} (4 minutes on 2 cores; layers are kept)")
         started = time.monotonic()
         arguments = {"BASE": base} | {key: os.environ[key] for key in _BUILD_ARGUMENTS if key in os.environ}
         certificates = Path(os.environ.get("SSL_CERT_FILE") or _CERTIFICATES)
