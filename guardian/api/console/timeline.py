@@ -28,6 +28,7 @@ _TICKS: Final = tuple(
                     2 * 86400, 7 * 86400, 14 * 86400, 28 * 86400, 91 * 86400, 364 * 86400)
 )  # fmt: skip
 _MOST_TICKS: Final = 7
+_LABEL_HEIGHT: Final = 18
 _ORIGIN: Final = datetime(2001, 1, 1, tzinfo=UTC)  # a Monday: ticks of weeks fall on Mondays
 
 
@@ -44,10 +45,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the scale or an objective, at `at` user units."""
+    """A line of the scale or an objective, at `at` user units. label_y: where an objective's label stands."""
 
     at: float
     label: str
+    label_y: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def chart(drills: Sequence[Mapping[str, Any]]) -> Chart | None:
         marks=marks,
         levels=[Line(y(step), words.duration(step)) for step in _STEPS_S if low <= step <= high],
         times=_times(first, last, x),
-        objectives=[Line(y(goal), f"objective {words.duration(goal)}") for goal in goals],
+        objectives=_objectives([(y(goal), goal) for goal in goals]),
         unknown=sum(mark.y == UNKNOWN_Y for mark in marks),
         said=_said(drills),
     )
@@ -114,6 +116,15 @@ def _bounds(seconds: Sequence[float]) -> tuple[float, float]:
     low = max((step for step in _STEPS_S if step <= min(positive)), default=_STEPS_S[0])
     high = max(positive) * 1.8
     return (low, max(high, low * 100))
+
+
+def _objectives(goals: Sequence[tuple[float, float]]) -> list[Line]:
+    """Return lines of (y, seconds), labels above them, or below where two would meet. goals: ascending seconds."""
+    lines: list[Line] = []
+    for y, seconds in reversed(goals):
+        crowded = bool(lines) and y - 7 - lines[-1].label_y < _LABEL_HEIGHT
+        lines.append(Line(y, f"objective {words.duration(seconds)}", round(y + 16 if crowded else y - 7, 1)))
+    return lines
 
 
 def _times(first: datetime, last: datetime, x: Any) -> list[Line]:  # noqa: ANN401 -- a function of moments
