@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,17 +10,13 @@ import pytest
 import requests
 from playwright.sync_api import sync_playwright
 
+from tests.console_server import serving
 from tests.console_support import Estate, make_estate
 from tests.tools.chromium import ARGUMENTS, chromium
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from playwright.sync_api import Browser, BrowserContext, Page
-
-_ANSWERS = "guardian api answers "
-_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -71,34 +61,6 @@ class Watched:
     def _asked(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self.url).netloc:
             self.wrong.append(f"request: {url}")
-
-
-@contextlib.contextmanager
-def serving(config: Path) -> Iterator[str]:
-    """Yield the URL of `guardian api` on this configuration."""
-    command = [sys.executable, "-m", "guardian", "api", "--config", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
-        kill = threading.Timer(_DEADLINE_S, process.kill)
-        kill.start()
-        try:
-            said = []
-            for line in process.stderr or ():
-                said.append(line)
-                if _ANSWERS in line:
-                    break
-            else:
-                pytest.fail(f"guardian api did not begin: {''.join(said)}")
-            kill.cancel()
-            drain = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
-            drain.start()
-            yield said[-1].partition(_ANSWERS)[2].strip()
-        finally:
-            kill.cancel()
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 @pytest.fixture(scope="session")

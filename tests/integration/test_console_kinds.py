@@ -13,7 +13,7 @@ from evidence.statement import KINDS
 from guardian.api.console import telling
 from guardian.records import AttachmentRef, admission_decision, admission_gap, source_manifest
 from guardian.usecases import tokens
-from tests.browser_support import serving
+from tests.console_server import serving
 from tests.reading_support import Writer, environment
 
 if TYPE_CHECKING:
