@@ -16,6 +16,7 @@ from tests.tools.chromium import ARGUMENTS, chromium
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
     from playwright.sync_api import Browser, BrowserContext, Page
 
 
