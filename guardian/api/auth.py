@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from guardian.api.limits import Limits
-from guardian.api.problems import unavailable
+from guardian.api.problems import Problem, unavailable
+from guardian.errors import UsageError
 from guardian.settings import ApiSettings
 from guardian.usecases import tokens
 from guardian.usecases.reading import NotFoundError, Reading, Scope
@@ -222,7 +223,7 @@ class Door:
     def reading(self) -> Iterator[Reading]:
         """Yield the evidence, opened for this thread and kept for its next request; one that failed is opened anew.
 
-        Raises Problem 503 if it cannot be opened.
+        Raises Problem 503 if it cannot be opened, or what is done with it fails otherwise than by what was asked for.
         """
         kept: Reading | None = getattr(self._readings, "kept", None)
         if kept is None:
@@ -234,11 +235,14 @@ class Door:
             self._readings.kept = kept
         try:
             yield kept
-        except NotFoundError:
+        except (NotFoundError, UsageError, Problem):
             raise
-        except BaseException:
+        except BaseException as error:
             self._readings.kept = None
             kept.__exit__(None, None, None)
+            if isinstance(error, Exception):
+                log_events.error("api_evidence_not_read", reason=str(error), error=type(error).__name__)  # noqa: TRY400 -- the reason says it
+                raise unavailable("the evidence could not be read; the log of the API says why") from error
             raise
 
     def close(self) -> None:

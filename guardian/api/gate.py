@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from guardian.api import problems
 from guardian.api.problems import Problem
@@ -73,10 +74,13 @@ class Gate:
             await self._app(scope, _replay(body, receive), answer.send)
         except Problem as problem:
             await answer.problem(problem)
-        except Exception as error:
+        except ClientDisconnect:
+            return  # whoever asked has left, before it was known who
+        except Exception:
             if answer.begun:
                 raise  # half an answer is out: the connection must not look as if it were whole
-            log_events.exception("api_request_failed", route=_template(scope), error=type(error).__name__)
+            # As text: a renderer that shows the variables of each frame would show the token.
+            log_events.error("api_request_failed", route=_template(scope), trace=traceback.format_exc())  # noqa: TRY400
             await answer.problem(problems.internal())
 
     async def finish(self, scope: Scope, caller: Caller | None, status: int, began: float) -> None:

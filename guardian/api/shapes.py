@@ -163,7 +163,7 @@ class Proof(Shape):
 
 
 class Key(Shape):
-    """An Ed25519 key of the keyring in force. publicKey: its 32 bytes, base64."""
+    """An Ed25519 key of the keyring in force. publicKey: its SubjectPublicKeyInfo, DER in base64."""
 
     id: str
     public_key: str

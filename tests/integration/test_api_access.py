@@ -201,6 +201,40 @@ def test_an_access_that_cannot_be_written_down_gets_no_answer(tmp_path: Path) ->
         assert api.get("/v1/records/4", given).status_code == 200
 
 
+def test_a_log_that_cannot_be_read_is_told_without_what_is_inside_and_no_token_is_logged(tmp_path: Path) -> None:
+    settings = settings_with_api(tmp_path)
+    given = token(settings, "unlucky")
+    with Api(settings) as api:
+        with database(settings) as connection:
+            connection.execute("ALTER TABLE log_entry RENAME TO elsewhere")
+        answered = api.get("/v1/records/4", given)
+        assert answered.status_code == 503
+        assert answered.json()["detail"] == "the evidence could not be read; the log of the API says why"
+        api.await_log("api_evidence_not_read")
+        with database(settings) as connection:
+            connection.execute("ALTER TABLE elsewhere RENAME TO log_entry")
+            connection.execute("ALTER TABLE state_token RENAME TO elsewhere")
+        assert api.get("/v1/records/4", given).status_code == 503
+        with database(settings) as connection:
+            connection.execute("ALTER TABLE elsewhere RENAME TO state_token")
+        assert api.get("/v1/records/4", given).status_code == 200
+        assert given[4:] not in api.said()
+
+
+def test_a_defect_is_a_problem_without_internals_and_its_trace_names_no_token(tmp_path: Path) -> None:
+    settings = settings_with_api(tmp_path)
+    added = tokens.add(settings, "finder", "auditor")
+    with Api(settings) as api:
+        with database(settings) as connection:
+            connection.execute("UPDATE state_token SET services = 'no json' WHERE name = 'finder'")
+        answered = api.get("/v1/records/4", added.token)
+        assert answered.status_code == 500
+        assert answered.json()["type"] == "urn:guardian:problem:internal-error"
+        assert "json" not in answered.json()["detail"].lower()
+        api.await_log("JSONDecodeError")
+        assert added.token[4:] not in api.said()
+
+
 def test_two_signers_sign_each_access_once(settings: Settings, tmp_path: Path) -> None:
     settings = settings_with_api(tmp_path, records=False)
     tokens.prepare(settings)
