@@ -227,6 +227,8 @@ print(sum(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z" 
 
 def test_daemon_inside_answers_its_health_check_and_stops_when_told(guardian: Guardian, images: image.Images) -> None:
     assert guardian.run("init").returncode == 0
+    with (guardian.folder / "guardian.yaml").open("a", encoding="utf-8") as config:
+        config.write('schedules: [{job: scan, cron: "0 3 * * *"}]\n')
     check = images.inspect(NAME)["Config"]["Healthcheck"]["Test"]
     started = guardian.run(options=("--detach", "--name", "guardian-daemon"))
     try:
