@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 PROGRAM: Final = (sys.executable, "-P", "-m", "guardian.schedule.job")
-_LOST_S: Final = 60.0  # a job whose slot went to another has so long to clear up
+_LOST_S: Final = 60.0  # a job that is told to end while the daemon lives on has so long to clear up
+MOST: Final = timedelta(hours=13)  # a drill ends itself after 12; what hangs for longer must not hold its slot open
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class _Running:
     child: Child
     started_on: datetime
     renewed_on: datetime
-    lost_since: float | None = None  # monotonic
+    told_to_end: float | None = None  # monotonic
     killed: str = ""  # why, if it was
 
 
@@ -78,9 +79,12 @@ class Jobs:
             if one.child.status is not None:
                 self._ended(one, now)
                 self.running.remove(one)
-            elif one.lost_since is not None:
-                if time.monotonic() - one.lost_since > _LOST_S:
-                    one.child.kill()
+            elif one.told_to_end is not None and time.monotonic() - one.told_to_end > _LOST_S:
+                one.child.kill()
+            elif one.told_to_end is None and now - one.started_on > MOST:
+                log_events.error("job_overdue", slot=one.claim.slot.id, hours=MOST.total_seconds() / 3600)
+                one.killed = f"job ended without a result: it took longer than {MOST} and was stopped"
+                self._end(one)
             elif now - one.renewed_on >= timedelta(seconds=self.settings.daemon.lease_s / 3):
                 self._renew(one, now)
 
@@ -94,7 +98,7 @@ class Jobs:
                 one.killed = "stopped: the daemon ended, and this job did not end in time and was killed"
                 log_events.error("job_killed", slot=one.claim.slot.id, reason="it did not end in time")
                 one.child.kill()
-        self.tend(self.clock())
+        self._tend_quietly()
 
     def _tend_quietly(self) -> None:
         try:
@@ -108,13 +112,16 @@ class Jobs:
             row = None if held else slots.row_of(session, one.claim.slot)
         if held:
             one.renewed_on = now
-        elif row is None or row.token != one.claim.token:
+        elif one.told_to_end is None and (row is None or row.token != one.claim.token):
             log_events.error(
                 "slot_lost", slot=one.claim.slot.id, reason="its lease ended, and another daemon closed it"
             )
-            one.lost_since = time.monotonic()
-            one.child.stop()
+            self._end(one)
         # else the job has just closed it itself
+
+    def _end(self, one: _Running) -> None:
+        one.told_to_end = time.monotonic()
+        one.child.stop()
 
     def _ended(self, one: _Running, now: datetime) -> None:
         one.child.stop()

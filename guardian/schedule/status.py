@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Final
@@ -14,7 +15,7 @@ class Status:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ticked = time.monotonic()
+        self._ticked = math.inf  # until the first round: a long log takes its time to be verified
         self._lacking: tuple[str, ...] = ("it has only just begun",)
 
     def tick(self) -> None:
