@@ -10,83 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from guardian.api import examples
+
 Verdict = Literal["pass", "fail", "error", "skip"]
 Result = Literal["PASSED", "FAILED", "ERROR", "SKIPPED", "MISSED"]
 Held = Literal["within", "beyond", "unknown", "undeclared"]
-
-_ID = "019aaf00-6f2e-7c1a-9d2b-5d8f3b1c2a10"
-_TIME = "2026-11-24T03:04:11.250Z"
-_ROW: dict[str, Any] = {
-    "index": 41,
-    "recordId": _ID,
-    "kind": "restore-drill",
-    "subject": "backup:erp/nightly-2026-11-24",
-    "asset": "erp",
-    "service": "erp-plant1",
-    "result": "PASSED",
-    "assurance": "exact",
-    "slot": "drill:erp@2026-11-24T03:00:00Z",
-    "time": _TIME,
-}
-_DRILL: dict[str, Any] = {
-    "index": 41,
-    "recordId": _ID,
-    "asset": "erp",
-    "service": "erp-plant1",
-    "backup": {"id": "nightly-2026-11-24", "takenAt": "2026-11-24T01:00:02Z"},
-    "result": "PASSED",
-    "verdict": "pass",
-    "assurance": "exact",
-    "requiredAssurance": "exact",
-    "restoreSeconds": 212.4,
-    "estimatedRtoSeconds": 1412.4,
-    "rpoSeconds": 7449,
-    "objectives": {"rtoSeconds": 14400, "rpoSeconds": 900},
-    "rto": "within",
-    "rpo": "beyond",
-    "slot": "drill:erp@2026-11-24T03:00:00Z",
-    "startedOn": "2026-11-24T03:00:00.100Z",
-    "finishedOn": _TIME,
-    "phases": [{"name": "restore", "seconds": 212.4}],
-    "failedChecks": [],
-    "erredChecks": [],
-    "reason": None,
-}
-_COUNTS: dict[str, Any] = {"pass": 3, "fail": 1, "error": 0, "skip": 0}
-_SERVICE: dict[str, Any] = {
-    "name": "erp-plant1",
-    "owner": "ops",
-    "escalation": "oncall",
-    "tier": "critical",
-    "tenancy": "dedicated",
-    "dataClass": "confidential",
-    "objectives": {"rtoSeconds": 14400, "rpoSeconds": 900},
-    "verdict": "fail",
-    "reason": None,
-    "controls": [
-        {
-            "control": "backup.restore-tested",
-            "title": "Backups are restored and verified",
-            "severity": "high",
-            "verdict": "fail",
-            "counts": _COUNTS,
-            "record": 40,
-            "recordId": _ID,
-            "time": _TIME,
-        }
-    ],
-    "assets": [
-        {
-            "name": "erp",
-            "type": "odoo",
-            "requiredAssurance": "exact",
-            "backups": [{"name": "nightly", "format": "pg_dump", "everySeconds": 86400}],
-            "drill": _DRILL,
-        }
-    ],
-    "waivers": [],
-    "nextSlots": [{"job": "drill:erp", "due": "2026-11-25T03:00:00Z"}],
-}
 
 
 class Shape(BaseModel):
@@ -98,19 +26,7 @@ class Shape(BaseModel):
 class ProblemDocument(Shape):
     """RFC 9457. `type` ends in a name that stays; `detail` is for people."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:guardian:problem:not-found",
-                    "title": "Not Found",
-                    "status": 404,
-                    "detail": "there is no record '99'",
-                    "instance": "/v1/records/99",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.PROBLEMS})
     type: str
     title: str
     status: int
@@ -122,7 +38,7 @@ class ProblemDocument(Shape):
 class Row(Shape):
     """One record, in brief. index: its place in the log; subject: what was judged."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_ROW]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ROW]})
     index: int
     record_id: str
     kind: str
@@ -140,13 +56,7 @@ class Records(Shape):
     index does not know yet.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"records": [_ROW], "next": "/v1/records?service=erp-plant1&cursor=41", "size": 42, "behind": 0}
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.RECORD_PAGES})
     records: list[Row]
     next: str | None
     size: int
@@ -179,28 +89,7 @@ class Keys(Shape):
 class Record(Shape):
     """One record with all that proves it. envelope, entry: the exact bytes, base64. previous, next: indexes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "record": _ROW,
-                    "statement": {"_type": "https://in-toto.io/Statement/v1"},
-                    "envelope": "eyJwYXlsb2FkIjoi",
-                    "entry": "eyJ2IjoxfQ==",
-                    "proof": {
-                        "origin": "guardian/production/1a2b3c4d",
-                        "leafIndex": 41,
-                        "treeSize": 42,
-                        "hashes": ["m7qJpP1zYV0l6mO8wq0sT6nC3xk0Yq0l2m1n4o5p6q8="],
-                    },
-                    "checkpoint": "guardian/production/1a2b3c4d\n42\nm7qJpP1zYV0l6mO8wq0sT6nC3xk0Yq0l2m1n4o5p6q8=\n",
-                    "keys": {"record": [], "log": []},
-                    "previous": 40,
-                    "next": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.RECORDS})
     record: Row
     statement: dict[str, Any]
     envelope: str
@@ -222,17 +111,7 @@ class Signature(Shape):
 class Envelope(Shape):
     """A DSSE envelope. payload: an in-toto statement, base64."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "payload": "eyJfdHlwZSI6",
-                    "payloadType": "application/vnd.in-toto+json",
-                    "signatures": [{"keyid": "1f3a", "sig": "c2ln"}],
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.ENVELOPES})
     payload: str
     payload_type: str
     signatures: list[Signature]
@@ -262,7 +141,7 @@ class Phase(Shape):
 class Drill(Shape):
     """One drill, against its objectives."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_DRILL]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DRILL]})
     index: int
     record_id: str
     asset: str | None
@@ -290,9 +169,7 @@ class Drill(Shape):
 class Drills(Shape):
     """One page, as of records."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"drills": [_DRILL], "next": None, "size": 42, "behind": 0}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.DRILL_PAGES})
     drills: list[Drill]
     next: str | None
     size: int
@@ -340,7 +217,7 @@ class NextSlot(Shape):
 class Service(Shape):
     """What the business runs: its last verdicts, drills and objectives. verdict: the worst; reason: why unknown."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_SERVICE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.SERVICE]})
     name: str
     owner: str | None
     escalation: str | None
@@ -359,7 +236,7 @@ class Service(Shape):
 class Services(Shape):
     """The services that the caller may read."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"services": [_SERVICE]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"services": [examples.SERVICE]}]})
     services: list[Service]
 
 
@@ -390,28 +267,7 @@ class Control(Shape):
 class Controls(Shape):
     """The catalogue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "controls": [
-                        {
-                            "id": "backup.restore-tested",
-                            "title": "Backups are restored and verified",
-                            "description": "Each asset had a drill that passed, lately.",
-                            "severity": "high",
-                            "scope": "snapshot",
-                            "stages": ["scan"],
-                            "frameworks": {"ISO27001": ["A.8.13"]},
-                            "remediation": "Run `guardian drill`.",
-                            "modes": {"critical": "deny", "standard": "warn", "low": "audit"},
-                            "last": {"record": 40, "recordId": _ID, "time": _TIME, "counts": _COUNTS},
-                        }
-                    ]
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.CONTROLS})
     controls: list[Control]
 
 
@@ -420,32 +276,7 @@ class Coverage(Shape):
 
     model_config = ConfigDict(
         extra="allow",
-        json_schema_extra={
-            "examples": [
-                {
-                    "schema": "guardian/coverage/v2",
-                    "environment": "production",
-                    "from": "2026-11-23T00:00:00.000Z",
-                    "to": "2026-11-24T00:00:00.000Z",
-                    "asOf": _TIME,
-                    "schedules": [],
-                    "jobs": [],
-                    "counts": {"passed": 1, "missed": 1},
-                    "missing": [
-                        {
-                            "slot": "drill:erp@2026-11-23T03:00:00Z",
-                            "job": "drill:erp",
-                            "due": "2026-11-23T03:00:00Z",
-                            "state": "missed",
-                            "reason": "no daemon ran",
-                        }
-                    ],
-                    "manual": [],
-                    "complete": False,
-                    "note": "",
-                }
-            ]
-        },
+        json_schema_extra={"examples": examples.COVERAGES},
     )
     environment: str
     as_of: str
@@ -467,26 +298,7 @@ class PackRequest(Shape):
 class Pack(Shape):
     """A pack asked for. done, total: members written, and how many there are. file: where it is fetched, once done."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": _ID,
-                    "state": "running",
-                    "requestedAt": _TIME,
-                    "done": 120,
-                    "total": 4810,
-                    "records": None,
-                    "sizeBytes": None,
-                    "sha256": None,
-                    "finishedAt": None,
-                    "expiresAt": None,
-                    "problem": None,
-                    "file": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": examples.PACKS})
     id: str
     state: Literal["queued", "running", "done", "failed"]
     requested_at: str
