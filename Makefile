@@ -28,8 +28,8 @@ $(VENV)/.installed: pyproject.toml uv.lock
 	fi
 	@touch $@
 
-demo: $(VENV)/.installed  ## the whole loop on embedded defaults, in $(DIR)
-	@$(VENV)/bin/guardian demo --dir $(DIR)
+demo: $(VENV)/.installed  ## the whole loop on embedded defaults, in $(DIR); SERVE=1 then serves the console on it
+	@$(VENV)/bin/guardian demo --dir $(DIR) $(if $(SERVE),--serve)
 
 demo-cluster: $(VENV)/.installed  ## the cluster side on a real API server, in DIR=demo-cluster
 	@echo "==> servers: etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS); needs Go, or takes its wheel)"

@@ -102,6 +102,16 @@ class Tree:
                 self._levels.append(bytearray())
             self._levels[level] += current
 
+    def hashes(self, level: int, start: int, stop: int) -> bytes:
+        """Return the joined hashes of the complete subtrees start..stop-1 of 2**level leaves each.
+
+        Raises IndexError if the tree has fewer.
+        """
+        found = self._levels[level][start * HASH_BYTES : stop * HASH_BYTES] if level < len(self._levels) else b""
+        if start < 0 or len(found) != (stop - start) * HASH_BYTES:
+            raise IndexError(f"no subtrees {start}..{stop - 1} at level {level} of a log of {self.size}")
+        return bytes(found)
+
     def root(self, size: int) -> bytes:
         """Return the root of the first `size` leaves. Raises IndexError if there are fewer."""
         self._need(size)

@@ -6,6 +6,7 @@ time is between reading the head and writing it. The store keeps bytes; what the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from contextlib import contextmanager
@@ -183,7 +184,10 @@ class SqliteStore:
     def __init__(self, path: Path, *, origin: str, create: bool) -> None:
         if create:
             make_private_folder(path.parent)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite would make it readable to others
+            # Made before SQLite would make it readable to others. Never opened where it exists: closing it would drop
+            # the locks of every SQLite connection that this process has to it, and then the database is damaged.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         elif not path.exists():
             raise EvidenceError(
                 f"there is no evidence log at {path}: correct `storage:`, or restore the log from its backup"

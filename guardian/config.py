@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 from guardian import config_checks, config_cluster, config_models, config_yaml
 from guardian.config_yaml import Location, Problem, Tree
 from guardian.errors import ConfigError, UsageError
-from guardian.model import Asset, Assurance, BackupJob, Match, Recovery, Service, Source, Tier
+from guardian.model import (
+    Assertion,
+    Asset,
+    Assurance,
+    BackupJob,
+    Match,
+    Recovery,
+    Service,
+    Source,
+    Target,
+    TargetKind,
+    Tier,
+)
 from guardian.settings import (
     ApiSettings,
     AwsCollector,
@@ -36,7 +48,7 @@ from guardian.settings import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guardian.config_models import AssetModel, RootModel, ServiceModel
+    from guardian.config_models import AssetModel, BackupModel, RootModel, ServiceModel
 
 DEFAULT_PATHS = (Path("guardian.yaml"), Path("/etc/guardian/guardian.yaml"))
 _KEY_MODE = 0o640
@@ -291,16 +303,20 @@ class _Builder:
             source=Source(
                 model.source.postgres, model.source.database, str(self._path(filestore)) if filestore else None
             ),
-            backups=tuple(
-                BackupJob(
-                    job.name,
-                    job.format,
-                    str(self._path(job.path)),
-                    job.every,
-                    self._secret(job.decrypt.age, (*at, "backups", place, "decrypt", "age")) if job.decrypt else None,
-                )
-                for place, job in enumerate(model.backups)
-            ),
+            backups=tuple(self._backup(job, (*at, "backups", place)) for place, job in enumerate(model.backups)),
+            assertions=tuple(Assertion(item.name, item.sql, *item.expect) for item in model.assertions),
+        )
+
+    def _backup(self, job: BackupModel, at: Location) -> BackupJob:
+        beyond = Target(TargetKind.LATEST if job.wal else TargetKind.END)
+        return BackupJob(
+            name=job.name,
+            format=job.format,
+            path=str(self._path(job.path)),
+            every_s=job.every,
+            age=self._secret(job.decrypt.age, (*at, "decrypt", "age")) if job.decrypt else None,
+            wal=str(self._path(job.wal)) if job.wal else None,
+            target=job.recover or beyond,
         )
 
 

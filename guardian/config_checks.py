@@ -44,6 +44,9 @@ def check(tree: Tree) -> list[Problem]:
         problems += _unique(tree, what, "name", items)
     for asset in assets:
         problems += _unique(tree, "backup of this asset", "name", list(items_of(asset, "backups")))
+        problems += _unique(tree, "assertion of this asset", "name", list(items_of(asset, "assertions")))
+    for asset in assets:
+        problems += _physical(tree, asset)
     problems += _references(tree, root, services, assets, collectors)
     problems += _schedules(tree, root, names_of(assets))
     problems += _ties(tree, services)
@@ -111,6 +114,27 @@ def _references(
     accepted = sandbox.get("acceptNone") if isinstance(sandbox, dict) else None
     for place, name in enumerate(accepted if isinstance(accepted, list) else ()):
         yield from unknown_name(tree, ("sandbox", "acceptNone", place), "asset", name, names_of(assets))
+
+
+def _physical(tree: Tree, asset: Item) -> Iterator[Problem]:
+    """An archive of write-ahead log, and a place in it, belong to copies of a cluster."""
+    for backup in items_of(asset, "backups"):
+        kind = backup.text("format")
+        for key in ("wal", "recover"):
+            at = (*backup.at, key)
+            if key in backup.data and kind == "pg_dump":
+                yield Problem(tree.line(at), at, "belongs to format pg_basebackup, and this is a pg_dump; remove it")
+        recover = backup.data.get("recover")
+        if isinstance(recover, dict) and recover.get("to") != "end" and "wal" not in backup.data:
+            at = (*backup.at, "recover")
+            yield Problem(tree.line(at), at, "needs the archive of write-ahead log; add wal: PATH, or write {to: end}")
+        if kind == "pg_basebackup" and asset.text("type") == "odoo":
+            at = (*backup.at, "format")
+            message = "an Odoo pair is backed up with pg_dump; make the database an asset of type postgres for this"
+            yield Problem(tree.line(at), at, message)
+        if kind == "pg_basebackup" and "decrypt" in backup.data:
+            at = (*backup.at, "decrypt")
+            yield Problem(tree.line(at), at, "belongs to format pg_dump; remove it")
 
 
 def _schedules(tree: Tree, root: Item, assets: list[str]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 # Which keys go with which type; True: required.
-_COLLECTOR_KEYS: Final = {
+COLLECTOR_KEYS: Final = {
     "postgres": {"dsn": True},
     "kubernetes": {"kubeconfig": False, "context": False, "kinds": False},
     "aws": {
@@ -28,7 +28,7 @@ _COLLECTOR_KEYS: Final = {
         "backupBuckets": False,
     },
 }
-_ENGINE_KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
+ENGINE_KEYS: Final[Mapping[str, Mapping[str, bool]]] = {
     "wasm": {},
     "opa": {"url": False, "token": False, "ca": False, "command": False},
 }
@@ -40,7 +40,7 @@ def check(tree: Tree) -> list[Problem]:
     collectors = list(items_of(root, "collectors"))
     problems: list[Problem] = []
     for collector in collectors:
-        problems += _keys_of_type(tree, "a collector", collector, _COLLECTOR_KEYS)
+        problems += _keys_of_type(tree, "a collector", collector, COLLECTOR_KEYS)
         problems += _kubernetes(tree, collector)
     problems += _assets(tree, root, collectors)
     problems += _engine(tree, root)
@@ -97,7 +97,7 @@ def _of_type(tree: Tree, item: Item, key: str, wanted: str, collectors: Sequence
     """Complain if the collector named under `key` exists but is of another type than `wanted`."""
     name = item.text(key)
     found = next((collector.text("type") for collector in collectors if collector.text("name") == name), None)
-    if name is not None and found in _COLLECTOR_KEYS and found != wanted:
+    if name is not None and found in COLLECTOR_KEYS and found != wanted:
         known = [text for one in collectors if one.text("type") == wanted and (text := one.text("name"))]
         way_out = (
             f"name one of type {wanted}: {', '.join(known)}" if known else f"add one of type {wanted} to collectors"
@@ -110,7 +110,7 @@ def _engine(tree: Tree, root: Item) -> Iterator[Problem]:
     if not isinstance(data, dict):
         return
     engine = Item(("engine",), data)
-    yield from _keys_of_type(tree, "an engine", engine, _ENGINE_KEYS, engine.text("type") or "wasm")
+    yield from _keys_of_type(tree, "an engine", engine, ENGINE_KEYS, engine.text("type") or "wasm")
     if engine.text("type") != "opa":
         return
     if "url" in data and "command" in data:

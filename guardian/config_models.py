@@ -23,6 +23,8 @@ from guardian import config_scalars as scalars
 from guardian.config_scalars import (
     AwsRegion,
     Duration,
+    Expectation,
+    FileReference,
     FineDuration,
     KubernetesKind,
     Listen,
@@ -30,6 +32,7 @@ from guardian.config_scalars import (
     Namespace,
     PathText,
     Positive,
+    RecoveryTarget,
     Reference,
     Size,
     Text,
@@ -88,10 +91,20 @@ class BackupModel(_Model):
     """One backup job of an asset."""
 
     name: Name
-    format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump"))]
+    format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump", "pg_basebackup"))]
     path: PathText
     every: Positive | None = None
     decrypt: DecryptModel | None = None
+    wal: PathText | None = None
+    recover: RecoveryTarget | None = None
+
+
+class AssertionModel(_Model):
+    """SQL that must hold on restored data."""
+
+    name: Name
+    sql: Annotated[str, Field(min_length=1, max_length=20_000)]
+    expect: Expectation = (True, None, None)
 
 
 class AssetModel(_Model):
@@ -102,6 +115,7 @@ class AssetModel(_Model):
     assurance: Annotated[str, BeforeValidator(one_of("assurance", *Assurance))] | None = None
     source: SourceModel = SourceModel()
     backups: list[BackupModel] = Field(default_factory=list)
+    assertions: list[AssertionModel] = Field(default_factory=list)
 
 
 class ServiceModel(_Model):
@@ -160,7 +174,7 @@ class WebhookModel(_Model):
     collector: str | None = None
     listen: Listen = ("0.0.0.0", 8443)  # noqa: S104 -- an API server calls it from another machine
     certificate: PathText
-    key: Annotated[Reference, AfterValidator(scalars.file_reference)]
+    key: FileReference
     client_ca: Annotated[PathText | None, Field(alias="clientCA")] = None
     timeout: Annotated[Positive, AfterValidator(scalars.within(1, 30, "s"))] = 5
     deadline: FineDuration | None = None
@@ -207,7 +221,7 @@ class ApiModel(_Model):
 
     listen: Listen = ("127.0.0.1", 8480)
     certificate: PathText | None = None
-    key: Annotated[Reference, AfterValidator(scalars.file_reference)] | None = None
+    key: FileReference | None = None
     behind_proxy: bool = False
     public_log: bool = False
     requests_per_minute: Annotated[int, AfterValidator(scalars.within(1, 100_000))] = 600

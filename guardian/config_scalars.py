@@ -8,19 +8,18 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from guardian.config_cron import parse_cron
 from guardian.config_yaml import show_key
 from guardian.kubernetes_kinds import BUILT_IN_GROUPS, BUILT_IN_KINDS, DEFAULT_KINDS, split
-from guardian.model import Mode, Tier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from guardian.model import Mode, Target, TargetKind, Tier
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES: dict[str, int] = {"B": 1} | {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)}
@@ -140,26 +139,44 @@ def modes(value: object) -> dict[Tier | None, Mode]:
     return found
 
 
-def one_of(what: str, *allowed: str) -> Callable[[object], str]:
-    """Return a validator for a closed list of words."""
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Accepts a word of a closed list. what: what the words are, for the message."""
 
-    def check(value: object) -> str:
-        if isinstance(value, str) and value in allowed:
+    what: str
+    allowed: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        """Return the word. Raises what pydantic reports."""
+        if isinstance(value, str) and value in self.allowed:
             return value
-        raise _wrong(f"{shown(value)} is not a known {what}; supported: {', '.join(allowed)}")
-
-    return check
+        raise _wrong(f"{shown(value)} is not a known {self.what}; supported: {', '.join(self.allowed)}")
 
 
-def within(low: int, high: int, unit: str = "") -> Callable[[int], int]:
-    """Return a validator for whole numbers from `low` to `high`."""
+def one_of(what: str, *allowed: str) -> OneOf:
+    """Return a validator for a closed list of words."""
+    return OneOf(what, allowed)
 
-    def check(value: int) -> int:
-        if not low <= value <= high:
-            raise _wrong(f"{shown(value)}{unit} is out of range; expected {low}{unit} to {high}{unit}")
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Accepts whole numbers from `low` to `high`. unit: for the message."""
+
+    low: int
+    high: int
+    unit: str = ""
+
+    def __call__(self, value: int) -> int:
+        """Return the number. Raises what pydantic reports."""
+        if not self.low <= value <= self.high:
+            expected = f"{self.low}{self.unit} to {self.high}{self.unit}"
+            raise _wrong(f"{shown(value)}{self.unit} is out of range; expected {expected}")
         return value
 
-    return check
+
+def within(low: int, high: int, unit: str = "") -> Within:
+    """Return a validator for whole numbers from `low` to `high`."""
+    return Within(low, high, unit)
 
 
 def _fine_duration(value: object) -> float:
@@ -174,6 +191,48 @@ def shorter(deadline_s: float | None, timeout_s: int | None) -> float | None:
     if deadline_s is not None and timeout_s is not None and deadline_s >= timeout_s:
         raise _wrong(f"must be shorter than the timeout of {timeout_s}s, after which nobody waits for the answer")
     return deadline_s
+
+
+def _expectation(value: object) -> tuple[bool | float | str | None, float | None, float | None]:
+    """Return what an answer must equal, else between which numbers it must lie."""
+    if isinstance(value, bool | int | float | str):
+        return value, None, None
+    if not isinstance(value, dict) or not value or not value.keys() <= {"min", "max"}:
+        raise _wrong(f"{shown(value)} cannot be expected; write true, false, a number, a text, or {{min: 1, max: 2}}")
+    least, most = value.get("min"), value.get("max")
+    for bound in (least, most):
+        if isinstance(bound, bool) or not isinstance(bound, int | float | None):
+            raise _wrong(f"{shown(bound)} is no number; write numbers, like {{min: 1, max: 2}}")
+    if least is None and most is None:
+        raise _wrong("an empty range holds every number; give min, max, or both")
+    if least is not None and most is not None and least > most:
+        raise _wrong("min is greater than max, so that nothing lies between; exchange them")
+    return None, least, most
+
+
+def _recovery_target(value: object) -> Target:
+    """Return where a recovery ends: {to: end}, {to: latest}, or one of time, lsn, name and xid."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise _wrong("expected one of {to: latest}, {to: end}, {time: ...}, {lsn: ...}, {name: ...} and {xid: ...}")
+    [(key, wanted)] = value.items()
+    text = str(wanted) if isinstance(wanted, int) and not isinstance(wanted, bool) else wanted
+    forms = {
+        "to": r"latest|end",
+        "lsn": r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}",
+        "name": r"[ -~]{1,63}",
+        "xid": r"[0-9]{1,20}",
+    }
+    if key == "time" and isinstance(text, str):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise _wrong(f"{shown(text)} is no time with its offset; write one like 2026-11-23T11:00:00Z, in quotes")
+        return Target(TargetKind.TIME, moment.isoformat())
+    if key not in forms or not isinstance(text, str) or not re.fullmatch(forms[key], text):
+        raise _wrong(f"{shown(key)}: {shown(wanted)} names no end of a recovery; see the documentation of `recover`")
+    return Target(TargetKind(text)) if key == "to" else Target(TargetKind(key), text)
 
 
 def _listen(value: object) -> tuple[str, int]:
@@ -244,16 +303,74 @@ def _kubernetes_kind(value: str) -> str:
     return value
 
 
-Duration = Annotated[int, BeforeValidator(_duration)]
-Positive = Annotated[int, BeforeValidator(_duration), AfterValidator(_positive)]
-Size = Annotated[int, BeforeValidator(_size)]
-Reference = Annotated[str, BeforeValidator(_reference)]
-FineDuration = Annotated[float, BeforeValidator(_fine_duration)]
-Listen = Annotated[tuple[str, int], BeforeValidator(_listen)]
-Url = Annotated[str, AfterValidator(_url)]
-Namespace = Annotated[str, AfterValidator(_namespace)]
-AwsRegion = Annotated[str, AfterValidator(_aws_region)]
-KubernetesKind = Annotated[str, AfterValidator(_kubernetes_kind)]
-PathText = Annotated[str, AfterValidator(_path)]
-Name = Annotated[str, AfterValidator(_name)]
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    """Return how a type is written, for editors: what its validator accepts, as far as a pattern says."""
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": list(examples)})
+
+
+Duration = Annotated[int, BeforeValidator(_duration), _text("[0-9]{1,10}[smhdw]", "0s", "15m", "4h")]
+Positive = Annotated[
+    int, BeforeValidator(_duration), AfterValidator(_positive), _text("(?!0+[smhdw])[0-9]{1,10}[smhdw]", "15m", "24h")
+]
+Size = Annotated[int, BeforeValidator(_size), _text("(?!0+[KMGTB])[0-9]{1,9}(?:[KMGT]i?)?B", "500MiB", "50GiB")]
+Reference = Annotated[
+    str, BeforeValidator(_reference), _text(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\n]+", "env:NAME", "file:keys/name.key")
+]
+FileReference = Annotated[
+    str, BeforeValidator(_reference), AfterValidator(file_reference), _text(r"file:[^\n]+", "file:tls/tls.key")
+]
+FineDuration = Annotated[
+    float, BeforeValidator(_fine_duration), _text("(?!0+(?:ms|s))[0-9]{1,6}(?:ms|s)", "4s", "800ms")
+]
+Listen = Annotated[
+    tuple[str, int],
+    BeforeValidator(_listen),
+    _text(r"(?:\[[0-9a-fA-F:.]+\]|[\w.-]{1,253}):[0-9]{1,5}", "127.0.0.1:8480", "[::]:8443"),
+]
+Url = Annotated[str, AfterValidator(_url), _text(r"https?://[^\s@?#]+", "https://opa.example:8181")]
+Namespace = Annotated[str, AfterValidator(_namespace), _text("[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", "erp")]
+AwsRegion = Annotated[str, AfterValidator(_aws_region), _text("[a-z]{2,3}(?:-[a-z]+){1,3}-[0-9]{1,2}", "eu-central-1")]
+KubernetesKind = Annotated[
+    str, AfterValidator(_kubernetes_kind), _text(r"k8s\.[A-Za-z0-9.-]+\.[A-Z][A-Za-z0-9]*", "k8s.apps.Deployment")
+]
+PathText = Annotated[str, AfterValidator(_path), Field(json_schema_extra={"minLength": 1})]
+Name = Annotated[str, AfterValidator(_name), _text("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "erp")]
+RecoveryTarget = Annotated[
+    Target,
+    PlainValidator(_recovery_target),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "to": {"enum": ["latest", "end"]},
+                "time": {"type": "string"},
+                "lsn": {"type": "string"},
+                "name": {"type": "string"},
+                "xid": {"type": ["integer", "string"]},
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    ),
+]
+_NUMBER = {"type": "number"}
+Expectation = Annotated[
+    tuple[bool | float | str | None, float | None, float | None],
+    PlainValidator(_expectation),
+    WithJsonSchema(
+        {
+            "default": True,
+            "anyOf": [
+                {"type": ["boolean", "number", "string"]},
+                {
+                    "type": "object",
+                    "properties": {"min": _NUMBER, "max": _NUMBER},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                },
+            ],
+        }
+    ),
+]
 Text = Annotated[str, Field(min_length=1, max_length=500)]

@@ -10,13 +10,15 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from verifiers.postgres.assertions import Assertion
+from verifiers.postgres.physical import Target, TargetKind
 from verifiers.result import Assurance, DrillResult, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assurance", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Target", "TargetKind", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -65,7 +67,8 @@ class BackupJob:
     """One configured backup of an asset.
 
     every_s: seconds between backups, None if not stated. age: the age identities that open it, None if none are
-    configured.
+    configured. wal: folder of the archived write-ahead log of a physical backup, None without. target: where its
+    recovery ends.
     """
 
     name: str
@@ -73,6 +76,8 @@ class BackupJob:
     path: str
     every_s: int | None
     age: Readable | None = None
+    wal: str | None = None
+    target: Target = field(default_factory=Target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Asset:
     """Something that must be restorable.
 
     type: `postgres` or `odoo`. assurance: the level declared in guardian.yaml, None when not stated (then `sound`,
-    or `exact` from the first manifest logged for the asset).
+    or `exact` from the first manifest logged for the asset). assertions: what the user wants to hold on restored data.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Asset:
     assurance: Assurance | None
     source: Source
     backups: Sequence[BackupJob] = ()
+    assertions: Sequence[Assertion] = ()
 
 
 @dataclass(frozen=True, slots=True)

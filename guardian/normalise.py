@@ -68,14 +68,14 @@ def normalise(observed: Observed, collector: Collector, estate: Estate) -> Resou
     """
     if nests_deeper(observed.attributes, _DEEPEST):
         raise ValueError(f"attributes nest too deeply, more than {_DEEPEST} levels")
-    identity = f"{collector.id_scheme}:{_clean(observed.key)}"
+    identity = f"{observed.id_scheme or collector.id_scheme}:{_clean(observed.key)}"
     attributes = _without_volatile(observed.kind, plain(observed.attributes))
-    redacted = redact(
-        attributes,
-        sensitive=(*collector.sensitive.get(observed.kind, ()), *observed.sensitive),
-        key=estate.key,
-        keep=(*estate.keep, *observed.keep),
-    )
+    sensitive = (*collector.sensitive.get(observed.kind, ()), *observed.sensitive)
+    keep = (*estate.keep, *observed.keep)
+    redacted = redact(attributes, sensitive=sensitive, key=estate.key, keep=keep)
+    scope = plain(observed.scope)
+    if scope.get("tags"):  # anyone may write anything there, also what stands under /tags of the attributes
+        scope = redact(scope, sensitive=sensitive, key=estate.key, keep=keep).attributes
     service = _service(observed, identity, collector, estate)
     return Resource(
         kind=observed.kind,
@@ -83,7 +83,7 @@ def normalise(observed: Observed, collector: Collector, estate: Estate) -> Resou
         service=service.name if service else None,
         tier=service.tier if service else None,
         asset=observed.asset,
-        scope=plain(observed.scope),
+        scope=scope,
         source={"collector": collector.type, "name": collector.name},
         attributes=redacted.attributes,
         redacted=redacted.pointers,

@@ -24,9 +24,10 @@ MOST_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one job. run_id: UUIDv7; trigger: `manual`, `schedule` or `admission`; actor: who started it.
+    """One run of one job. run_id: UUIDv7; actor: who started it.
 
-    slot: the scheduled moment it is for, None for a run by hand. Times are UTC.
+    trigger: `manual`, `schedule`, `admission` or `access`. slot: the scheduled moment it is for, None for a run by
+    hand. Times are UTC.
     """
 
     run_id: str
@@ -55,12 +56,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What surrounds a run. beacon: the last checkpoint when it began (proof of not-before), None before the first."""
+    """What surrounds a run. beacon: the last checkpoint when it began (proof of not-before), None before the first.
+
+    image_digest: `sha256:…` of the container image it ran in, as whoever started it says; None where nothing is said.
+    """
 
     environment: str
     version: str
     host: str
     beacon: Mapping[str, Any] | None
+    image_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,6 @@ def unfinished_drill(run: Run, context: Context, *, asset: str | None, service: 
 def unfinished_scan(run: Run, context: Context, *, reason: str) -> bytes:
     """Return the statement of a scan that ended before it judged anything: nothing is known, and the log says so."""
     predicate: dict[str, Any] = {
-        "policy": None,
         "inputs": [],
         "result": "ERROR",
         "reason": reason,
@@ -342,7 +346,7 @@ def _statement(
             "environment": context.environment,
             "run": run.to_json(),
             "beacon": dict(context.beacon) if context.beacon else None,
-            "producer": {"version": context.version, "host": context.host, "imageDigest": None},
+            "producer": {"version": context.version, "host": context.host, "imageDigest": context.image_digest},
             **predicate,
             "attachments": [attachment.to_json() for attachment in attachments],
             "supersedes": supersedes,

@@ -28,15 +28,16 @@ def instants(cron: str, time_zone: str, after: datetime, until: datetime) -> Ite
     fields, zone = parse_cron(cron), ZoneInfo(time_zone)
     times = [(hour, minute) for hour in sorted(fields.hours) for minute in sorted(fields.minutes)]
     day = after.astimezone(zone).date() - _DAY
-    last = until.astimezone(zone).date()
+    # A day further: a clock that falls back over midnight shows the day before again, after tomorrow's first moments.
+    last = until.astimezone(zone).date() + _DAY
     newest = after
     while day <= last:
         if fields.has(day):
             for hour, minute in times:
                 instant = _instant(datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone))
-                if (
-                    newest < instant <= until
-                ):  # local order is that of the instants; equal ones were leapt over together
+                if instant > until:
+                    return  # local order is that of the instants
+                if newest < instant:  # equal ones were leapt over together
                     newest = instant
                     yield instant
         day += _DAY

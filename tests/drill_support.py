@@ -12,7 +12,7 @@ import psycopg
 
 from guardian.drills.catalogue import choose
 from guardian.drills.run import run_drill
-from guardian.model import Asset, Assurance, BackupJob, Drill, Recovery, Service, Source
+from guardian.model import Assertion, Asset, Assurance, BackupJob, Drill, Recovery, Service, Source
 from guardian.settings import SandboxSettings
 from verifiers import filestore
 from verifiers.manifest import Manifest
@@ -64,6 +64,7 @@ class Estate:
     keep_logs: bool = False
     sandbox_name: str = "sandbox"
     manifest: bytes | None = None
+    assertions: Sequence[Assertion] = ()
     told: list[str] = field(default_factory=list)
     on_phase: Callable[[str], object] = lambda _phase: None
 
@@ -72,7 +73,7 @@ class Estate:
         """The asset as guardian.yaml would declare it."""
         job = BackupJob("nightly", "pg_dump", str(self.backups), 86400)
         source = Source("db", self.database, str(self.filestore) if self.type == "odoo" else None)
-        return Asset("erp", self.type, "plant", self.assurance, source, (job,))
+        return Asset("erp", self.type, "plant", self.assurance, source, (job,), self.assertions)
 
     @property
     def service(self) -> Service:

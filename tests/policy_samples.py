@@ -174,17 +174,27 @@ def _policies() -> list[Resource]:
 RBAC: Final = "k8s.rbac.authorization.k8s.io"
 SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
     "guardian.Service": [make.service(), make.service("shop", owner="", tier="low")],
-    "guardian.Asset": [make.asset(), make.asset("crm", rpoSeconds=None, backups=[]), make.asset("slow")],
+    "guardian.Asset": [
+        make.asset(),
+        make.asset("crm", rpoSeconds=None, backups=[], type="postgres"),
+        make.asset("slow", schedules=[]),
+    ],
     "guardian.Drill": [
         make.drill(),
-        make.drill("r2", ageSeconds=900000, verdict="fail", assurance="restored", failedChecks=["content.hashes"]),
-        make.drill("r4", of="slow", restoreSeconds=90000, estimatedRtoSeconds=91200),
+        make.drill("r2", ageSeconds=900000, verdict="fail", assurance="restored", failedChecks=["filestore.content"]),
+        make.drill("r4", of="slow", restoreSeconds=90000, estimatedRtoSeconds=91200, rpoSeconds=90000),
         make.drill("r3", of="crm", verdict="error", restoreSeconds=None, estimatedRtoSeconds=None, erredChecks=["x"]),
+    ],
+    "guardian.Slot": [
+        make.slot(),
+        make.slot("2026-11-23T10:30:00Z"),
+        make.slot("2026-11-23T10:45:00Z", of="slow", state="absent", recordId=None, logIndex=None),
     ],
     "backup.Backup": [make.backup(), make.backup("old", ageSeconds=900000), make.backup("half", complete=False)],
     "postgres.Server": [
         make.server(overrides=[{"role": "x", "database": None, "settings": {"synchronous_commit": "on"}}]),
         make.server("other", settings={"fsync": "off", "full_page_writes": "on", "synchronous_commit": "off"}),
+        make.server("open", settings={"listen_addresses": "*", "ssl": "on"}),
     ],
     "postgres.Role": [
         make.role("anna", canBecome=["staff"]),
@@ -195,7 +205,11 @@ SAMPLES: Final[Mapping[str, Sequence[Resource]]] = {
     "postgres.Database": [
         make.resource("postgres.Database", "pg:erp-db/database/erp", {"name": "erp", "owner": "odoo"})
     ],
-    "postgres.HbaRule": [make.resource("postgres.HbaRule", "pg:erp-db/hba/1", {"type": "hostssl", "line": 1})],
+    "postgres.HbaRule": [
+        make.hba_rule(server="open"),
+        make.hba_rule(2, server="open", type="host", method="md5"),
+        make.hba_rule(3, server="open", type="host", address="127.0.0.1", netmask="255.255.255.255", method="trust"),
+    ],
     "postgres.Replica": [make.resource("postgres.Replica", "pg:erp-db/replica/r1", {"state": "streaming"})],
     "k8s.core.Pod": [
         kubernetes("k8s.core.Pod", "odoo", spec=dict(GOOD_POD), metadata={"labels": LABELS}),

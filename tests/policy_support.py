@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
 ENVIRONMENT = "production"
 KINDS: Mapping[str, Sequence[str]] = {
     "declared": ("guardian.Asset", "guardian.Service"),
-    "records": ("guardian.Drill",),
+    "records": ("guardian.Drill", "guardian.Slot"),
     "backups": ("backup.Backup",),
     "postgres": ("postgres.Database", "postgres.HbaRule", "postgres.Replica", "postgres.Role", "postgres.Server"),
 }
@@ -82,7 +82,7 @@ def role(name: str, *, server: str = "erp-db", tier: Tier | None = Tier.CRITICAL
 
 
 def server(name: str = "erp-db", *, tier: Tier | None = Tier.CRITICAL, **changes: Any) -> Resource:
-    """Return a durable server."""
+    """Return a durable server that listens on its socket alone."""
     attributes = {
         "version": "18.6",
         "versionNumber": 180006,
@@ -94,11 +94,33 @@ def server(name: str = "erp-db", *, tier: Tier | None = Tier.CRITICAL, **changes
             "data_checksums": "on",
             "synchronous_commit": "on",
             "port": "5432",
+            "listen_addresses": "",
+            "ssl": "off",
         },
         "overrides": [],
+        "hbaRules": 1,
         **changes,
     }
     return resource("postgres.Server", f"pg:{name}/server", attributes, collector=("postgres", name), tier=tier)
+
+
+def hba_rule(line: int = 1, *, server: str = "erp-db", tier: Tier | None = Tier.CRITICAL, **changes: Any) -> Resource:
+    """Return a rule of pg_hba.conf that admits from a network by SCRAM within TLS."""
+    attributes = {
+        "type": "hostssl",
+        "databases": ["all"],
+        "users": ["all"],
+        "address": "10.0.0.0",
+        "netmask": "255.0.0.0",
+        "method": "scram-sha-256",
+        "options": [],
+        "error": None,
+        "file": "/etc/postgresql/pg_hba.conf",
+        "line": line,
+        **changes,
+    }
+    identity = f"pg:{server}/hba/pg_hba.conf:{line}"
+    return resource("postgres.HbaRule", identity, attributes, collector=("postgres", server), tier=tier)
 
 
 def service(name: str = "erp-plant1", **changes: Any) -> Resource:
@@ -121,7 +143,7 @@ def service(name: str = "erp-plant1", **changes: Any) -> Resource:
 
 
 def asset(name: str = "erp", *, tier: Tier | None = Tier.CRITICAL, **changes: Any) -> Resource:
-    """Return an asset with one backup job."""
+    """Return an asset with one backup job and a scheduled drill."""
     attributes = {
         "name": name,
         "type": "odoo",
@@ -133,6 +155,7 @@ def asset(name: str = "erp", *, tier: Tier | None = Tier.CRITICAL, **changes: An
         "database": "erp",
         "filestore": True,
         "backups": [{"name": "nightly", "format": "pg_dump", "everySeconds": 86400}],
+        "schedules": [{"job": "drill", "cron": "0 3 * * *", "timeZone": "Europe/Berlin"}],
         **changes,
     }
     return resource("guardian.Asset", f"declared:{ENVIRONMENT}/asset/{name}", attributes, tier=tier, asset=name)
@@ -175,13 +198,35 @@ def drill(record: str = "r1", *, of: str = "erp", **changes: Any) -> Resource:
         "restoreSeconds": 60.25,
         "estimatedRtoSeconds": 1260.25,
         "rpoSeconds": 86400,
+        "passedChecks": ["identity", "filestore.content", "filestore.bijection", "content.hashes"],
         "failedChecks": [],
         "erredChecks": [],
+        "slot": None,
         **changes,
     }
     collector = ("records", ENVIRONMENT)
     return resource(
         "guardian.Drill", f"records:{ENVIRONMENT}/drill/{record}", attributes, collector=collector, asset=of
+    )
+
+
+def slot(due: str = "2026-11-23T09:30:00Z", *, of: str = "erp", **changes: Any) -> Resource:
+    """Return the slot of a drill that was missed half an hour before the drill of `drill` passed."""
+    attributes = {
+        "slot": f"drill:{of}@{due}",
+        "job": f"drill:{of}",
+        "asset": of,
+        "due": due,
+        "ageSeconds": int((NOW - datetime.fromisoformat(due)).total_seconds()),
+        "state": "missed",
+        "reason": "nobody ran it before its grace ended",
+        "recordId": "m1",
+        "logIndex": 0,
+        **changes,
+    }
+    collector = ("records", ENVIRONMENT)
+    return resource(
+        "guardian.Slot", f"records:{ENVIRONMENT}/slot/{attributes['slot']}", attributes, collector=collector, asset=of
     )
 
 

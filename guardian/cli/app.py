@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from guardian import __version__, telemetry
-from guardian.cli import check, demo, doctor, drill, evidence, init, manifest, policy, scan, verify, webhook
+from guardian.cli import (
+    api,
+    check,
+    demo,
+    doctor,
+    drill,
+    evidence,
+    init,
+    manifest,
+    policy,
+    run,
+    scan,
+    token,
+    verify,
+    webhook,
+)
 
 app = typer.Typer(
     name="guardian",
@@ -40,12 +55,15 @@ def root(
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
+app.command("run")(run.run)
 app.command("scan")(scan.scan)
 app.command("check")(check.check)
 app.command("snapshot")(scan.snapshot)
 app.command("manifest")(manifest.manifest)
 app.command("drill")(drill.drill)
 app.command("verify")(verify.verify)
+app.command("api")(api.api)
+app.add_typer(token.app, name="token")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(policy.app, name="policy")

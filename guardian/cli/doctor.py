@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from guardian import config
 from guardian.cli import terminal
@@ -34,6 +35,6 @@ def doctor(
         table = Table("what", "state", "detail", box=None, pad_edge=False)
         for item in items:
             detail = item.detail + (f"\n→ {item.remedy}" if item.remedy else "")
-            table.add_row(item.name, item.state.value, detail)
+            table.add_row(Text(item.name), item.state.value, Text(detail))  # Text: `[embedded]` is no markup
         terminal.out().print(table)
     sys.exit(3 if any(item.state in (State.MISSING, State.LEFTOVER) for item in items) else 0)

@@ -1,9 +1,10 @@
-"""`guardian evidence list|show|verify|replay|export`."""
+"""`guardian evidence list|show|verify|replay|coverage|export|reindex`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from guardian import config
 from guardian.cli import terminal
 from guardian.cli.terminal import ConfigOption, Format, FormatOption
 from guardian.cli.verify import print_report
-from guardian.reports import table
+from guardian.reports import coverage_table, table
+from guardian.usecases import coverage as covering
 from guardian.usecases import evidence as usecase
 from guardian.usecases import export as exporting
+from guardian.usecases import indexing
 from guardian.usecases import replay as replaying
 from guardian.usecases import verify as verifying
 
@@ -53,9 +56,21 @@ def show(
 
 @app.command("verify")
 def verify(config_file: ConfigOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Verify the whole live log: signatures, tree, checkpoint, attachments."""
+    """Verify the whole live log: signatures, tree, checkpoint, attachments; and that the index says what it says."""
     settings = config.load(config_file)
     print_report("the log", verifying.verify_live(settings), output)
+
+
+@app.command("reindex")
+def reindex(config_file: ConfigOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Make the index of records anew from the log; each record is verified on the way. The log is not changed."""
+    settings = config.load(config_file)
+    with terminal.counted() as bar:
+        records = indexing.reindex(settings, progress=lambda done, total: bar("indexing", done, total))
+    if output is Format.JSON:
+        terminal.print_json({"records": records})
+    else:
+        terminal.say(f"indexed {records} records")
 
 
 @app.command("replay")
@@ -90,6 +105,40 @@ def replay(
     unknown = [entry for entry in done if entry.why_not]
     differs = [entry for entry in done if not entry.same and not entry.why_not]
     sys.exit(1 if differs else 3 if unknown or not done else 0)
+
+
+@app.command("coverage")
+def coverage(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="TIME", help="Slots due from here: a date or an RFC 3339 time. Default: the first."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Slots due before here; a date is its midnight. Default: now."),
+    ] = None,
+    config_file: ConfigOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List every slot that the recorded schedules made due, and name those that nobody ran.
+
+    Judges whether the evidence is complete, not what it says: a drill that failed counts as run.
+    Exit 0 if no slot is missing, 1 if one is, 3 if no schedule was recorded for the whole period.
+    """
+    settings = config.load(config_file)
+    document = covering.coverage(
+        settings,
+        since=covering.moment(since, option="--from") if since else None,
+        until=covering.moment(until, option="--to") if until else None,
+        now=datetime.now(UTC),
+    )
+    if output is Format.JSON:
+        terminal.print_json(document)
+    else:
+        terminal.out().print(coverage_table.coverage_report(document))
+    sys.exit(1 if document["missing"] else 0 if document["promised"] else 3)
 
 
 @app.command("export")

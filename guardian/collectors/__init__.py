@@ -20,6 +20,7 @@ class Observed:
     key: what follows `id_scheme:` in the id: the collector's name (for backups the asset's), `/`, and the natural key.
     sensitive: JSON pointers to secrets in this one, beside those that the collector declares for its kind.
     keep: JSON pointers to what stays whatever it looks like, as redact.keep of guardian.yaml.
+    id_scheme: first part of the id of this one, None for the collector's.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Observed:
     scope: Mapping[str, Any] = field(default_factory=dict)
     sensitive: Sequence[str] = ()
     keep: Sequence[str] = ()
+    id_scheme: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

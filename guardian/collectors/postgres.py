@@ -145,6 +145,7 @@ class _Look:
                 for extension in found or ()
             ],
             "availableExtensions": [name for (name,) in self._pairs(ask.AVAILABLE_EXTENSIONS)],
+            "hbaRules": self._hba_count(),
         }
         return Observed(SERVER, f"{self._name}/server", attributes)
 
@@ -153,6 +154,13 @@ class _Look:
             with self._connection.transaction():
                 return str(self._pairs(ask.SYSTEM_IDENTIFIER)[0][0])
         except psycopg.errors.InsufficientPrivilege:  # some managed services keep it to themselves
+            return None
+
+    def _hba_count(self) -> int | None:
+        try:
+            with self._connection.transaction():
+                return int(self._pairs(ask.HBA_COUNT)[0][0])
+        except psycopg.Error:  # why is told where the rules themselves are read
             return None
 
     def _roles(self) -> list[Observed]:

@@ -97,6 +97,9 @@ ORDER BY 1, 2
 HBA_FILE_16 = "file_name"
 HBA_FILE_14 = "current_setting('hba_file', true)"
 
+# So that whoever judges the rules knows whether all of them are there.
+HBA_COUNT = "SELECT count(*) FROM pg_hba_file_rules"
+
 DATABASES = """
 SELECT d.datname AS "name", pg_get_userbyid(d.datdba) AS "owner", pg_encoding_to_char(d.encoding) AS "encoding",
        d.datcollate AS "collate", d.datctype AS "ctype", {collation},

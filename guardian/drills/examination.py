@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import psycopg
+
 from guardian.drills.neutralise import neutralise
 from verifiers import filestore
 from verifiers.postgres import checks
+from verifiers.postgres.assertions import assertions
 from verifiers.postgres.manifest import capture, compare
 
 if TYPE_CHECKING:
@@ -70,24 +73,29 @@ class Examination:
 
         self.checklist.run(_CONTENT, content)
 
-    def database(self, conninfo: str, archive: Archive) -> None:
-        """Look at the database as such: readable, the right one, sound."""
+    def database(self, conninfo: str, archive: Archive | None) -> None:
+        """Look at the database as such: readable, the right one, sound. archive: None for the copy of a cluster."""
         run, known = self.checklist.run, self.manifest.postgres if self.manifest else None
         run(["catalog.readable"], lambda: checks.catalog_readable(conninfo, archive=archive))
         run(
             ["identity"],
             lambda: checks.identity(
                 conninfo,
-                archived_database=archive.header.database,
+                archived_database=archive.header.database if archive else self._connected_to(conninfo),
                 expected_database=self.asset.source.database,
                 manifest=known,
             ),
         )
-        run(["pages"], lambda: checks.pages(conninfo, logical=True))
-        run(["amcheck"], lambda: checks.amcheck(conninfo, progress=self._two))
+        if archive:
+            run(["pages"], lambda: checks.pages(conninfo, logical=True))
+        # A copy brings its indexes along, right or wrong; a dump has them made anew.
+        run(["amcheck"], lambda: checks.amcheck(conninfo, heapallindexed=archive is None, progress=self._two))
         run(["constraints"], lambda: checks.constraints(conninfo))
         run(["indexes"], lambda: checks.indexes(conninfo, manifest=known))
-        run(["extensions"], lambda: checks.extensions(conninfo, needed=archive.needs.extensions, manifest=known))
+        run(
+            ["extensions"],
+            lambda: checks.extensions(conninfo, needed=archive.needs.extensions if archive else (), manifest=known),
+        )
 
     def files(self, conninfo: str, root: Path | None) -> None:
         """Look at the restored filestore. root: None for an asset without one."""
@@ -111,6 +119,13 @@ class Examination:
             self.checklist.run(["neutralised"], lambda: neutralise(conninfo))
         else:
             self.checklist.skip("neutralised", "not an Odoo database")
+        wanted = self.asset.assertions
+        if wanted:
+            self.checklist.run(["assertions"], lambda: assertions(conninfo, wanted, deadline_s=self.left_s()))
+
+    @staticmethod
+    def _connected_to(conninfo: str) -> str:
+        return str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
 
     def _one(self, done: int) -> None:
         self.progress(_PHASE, done, None)

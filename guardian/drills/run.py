@@ -23,6 +23,7 @@ from guardian.drills.checklist import Checklist, StopDrill
 from guardian.drills.examination import Examination, Progress
 from guardian.drills.machine import machine
 from guardian.drills.obtaining import Allowance, Obtained, obtain, unwrap_encryption
+from guardian.drills.physical import PhysicalDrill
 from guardian.drills.restoring import Restored, facts, lacking, minimum_major, restore
 from guardian.model import Assurance, Drill, rfc3339
 from verifiers.errors import VerifierError
@@ -64,14 +65,17 @@ def run_drill(
     settings: SandboxSettings,
     progress: Progress,
     deadline_s: float = DEADLINE_S,
+    slot: str | None = None,
 ) -> Drill:
     """Restore and verify one backup of `asset`; never raises for what it finds.
 
     backup: None where there is none; the result then says why. manifest: the signed manifest of this backup, if one was
     logged. key: the environment's 32-byte key, for the keyed parts of it. deadline_s: seconds for everything.
+    slot: the id of the slot that asks for it, kept with what this leaves if it is killed.
     """
     started_on = datetime.now(UTC)
-    run = _Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
+    run = Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
+    run.slot = slot
     why = ""
     with _terminable():
         try:
@@ -98,7 +102,7 @@ def run_drill(
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """The state of one drill while it goes on."""
 
     asset: Asset
@@ -121,6 +125,7 @@ class _Run:
     breach: str | None = None
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
+    slot: str | None = None
     _end: float = 0.0
 
     def __post_init__(self) -> None:
@@ -130,32 +135,47 @@ class _Run:
     def all(self, run_id: str) -> None:
         """Go through the whole drill. Raises StopDrill or VerifierError where it cannot go on."""
         self._keep_apart()
-        with self._phase("locate"):
+        with self.phase("locate"):
             item = self._locate()
         isolation = provider(self.settings.provider)
         self.sandbox |= machine(isolation.name, self.settings.folder)
         info = {"asset": self.asset.name, "startedOn": rfc3339(self.started_on), "backup": item.id}
+        info |= {"slot": self.slot} if self.slot else {}
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
-            obtained = self._fetch(item, workspace.folder)
-            archive = obtained.dump.archive
-            self._isolation(isolation, workspace.folder)
-            with self._phase("start"):
-                server = self._server(workspace.folder, archive, isolation)
-                watch = Watch(
-                    workspace.folder,
-                    quota_bytes=self.settings.disk_quota,
-                    deadline_s=self._left_s(),
-                    stop=server.kill,
-                )
-                stack.callback(self._end_watch, watch)
-                stack.callback(self._undo, "the server could not be stopped", server.stop)
-                watch.start()
-                server.__enter__()
-            self._started(server, obtained.dump)
-            restored = self._restore(server, obtained)
-            self._examine(server.conninfo(restored.database), obtained.filestore, archive)
+            if item.form.layout.physical:
+                self._physical(item, workspace.folder, isolation, stack)
+            else:
+                self._logical(item, workspace.folder, isolation, stack)
+
+    def _logical(self, item: BackupItem, folder: Path, isolation: Provider, stack: contextlib.ExitStack) -> None:
+        """Restore a dump into a fresh server."""
+        obtained = self._fetch(item, folder)
+        archive = obtained.dump.archive
+        self.prove_isolation(isolation, folder)
+        with self.phase("start"):
+            server = self._server(folder, archive, isolation)
+            self.watch(stack, server)
+            server.__enter__()
+        self._started(server, obtained.dump)
+        restored = self._restore(server, obtained)
+        self._examine(server.conninfo(restored.database), obtained.filestore, archive)
+
+    def _physical(self, item: BackupItem, folder: Path, isolation: Provider, stack: contextlib.ExitStack) -> None:
+        """Recover a copy of a whole cluster."""
+        physical = PhysicalDrill(self, item, folder, isolation)
+        server = physical.database(stack)
+        self._examine(server.conninfo(physical.choose_database(server)), None, None)
+        with self.phase("compare"):
+            self.checklist.run(["pages"], lambda: physical.pages(server))
+
+    def watch(self, stack: contextlib.ExitStack, server: SandboxServer) -> None:
+        """Hold quota and deadline over the server until the stack ends, which stops it."""
+        watch = Watch(server.folder, quota_bytes=self.settings.disk_quota, deadline_s=self.left_s(), stop=server.kill)
+        stack.callback(self._end_watch, watch)
+        stack.callback(self._undo, "the server could not be stopped", server.stop)
+        watch.start()
 
     # -- phases
 
@@ -176,8 +196,10 @@ class _Run:
             described = (self.manifest.asset, self.manifest.backup_id)
             if described != (self.asset.name, self.backup.id):
                 raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
-        self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
-        self.checklist.skip("assertions", "no assertions are configured for this asset")
+        if not self.backup.form.layout.physical:
+            self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
+        if not self.asset.assertions:
+            self.checklist.skip("assertions", "no assertions are configured for this asset")
         taken_at = self.backup.taken_at
         # Whether the age is acceptable is judged by policy; here, only that there is one to judge.
         self.checklist.run(["freshness"], lambda: freshness(taken_at=taken_at, now=self.started_on, rpo_s=None))
@@ -187,36 +209,37 @@ class _Run:
 
     def _fetch(self, item: BackupItem, folder: Path) -> Obtained:
         """Copy the backup, and read it to its end before anything is restored from it."""
-        self._room(folder, item.size_bytes)
+        self.room(folder, item.size_bytes)
         into = folder / "backup"
         into.mkdir(mode=0o700)
-        with self._phase("fetch"):
+        with self.phase("fetch"):
             try:
                 source = open_source(self.asset.type, self.job.format, Path(self.job.path))
-                fetched = source.fetch(item, into, lambda done: self._tell("fetch", done, item.size_bytes))
+                fetched = source.fetch(item, into, lambda done: self.tell("fetch", done, item.size_bytes))
             except SourceError as error:
                 if item.complete is not False:
                     raise
                 # The look at the folder had already shown that something is missing: a defect of the backup.
-                self._incomplete(item.reason or str(error))
+                self.incomplete(item.reason or str(error))
         self.sha256 = fetched.sha256
         self.measurements["backupBytes"] = fetched.bytes
         self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
-        may = Allowance(folder, self.settings.disk_quota, self._tell)
+        may = Allowance(folder, self.settings.disk_quota, self.tell)
         if item.form.encrypted or (item.globals is not None and item.globals[1].encrypted):
-            with self._phase("decrypt"):
+            with self.phase("decrypt"):
                 fetched = unwrap_encryption(item, fetched, self.job, self.checklist, may)
-        with self._phase("verify archive"):
+        with self.phase("verify archive"):
             obtained = obtain(item, fetched, self.checklist, may)
-        self._room(folder, _GROWTH * (obtained.dump.data_bytes or 4 * item.size_bytes))
+        self.room(folder, _GROWTH * (obtained.dump.data_bytes or 4 * item.size_bytes))
         return obtained
 
-    def _incomplete(self, reason: str) -> NoReturn:
+    def incomplete(self, reason: str) -> NoReturn:
+        """Enter that the backup is not whole, and end the drill."""
         message = f"The backup is not complete: {reason}. Take a new one, and look into why this one broke off."
         self.checklist.put(Check("archive.complete", None, Verdict.FAIL, "a complete backup", reason, message))
         raise StopDrill("archive.complete did not pass")
 
-    def _isolation(self, isolation: Provider, folder: Path) -> None:
+    def prove_isolation(self, isolation: Provider, folder: Path) -> None:
         """Nothing of a backup runs before this: without isolation only for an asset that accepts it by name."""
         if isolation.name == "none":
             if self.asset.name not in self.settings.accept_none:
@@ -252,14 +275,14 @@ class _Run:
         self.checklist.put(Check("server.started", None, Verdict.PASS, "answers", version, message))
 
     def _restore(self, server: SandboxServer, obtained: Obtained) -> Restored:
-        with self._phase("restore"):
+        with self.phase("restore"):
             roles = self.manifest.postgres.roles if self.manifest else None
             restored = restore(
                 server,
                 obtained.dump,
                 obtained.cluster,
                 roles_of_manifest=roles,
-                deadline_s=max(1.0, self._left_s()),
+                deadline_s=max(1.0, self.left_s()),
             )
         if restored.lacking_locale is not None:
             self.checklist.judge = restored.lacking_locale.judge
@@ -269,19 +292,19 @@ class _Run:
         self.restored = True
         return restored
 
-    def _examine(self, conninfo: str, filestore: Path | None, archive: Archive) -> None:
+    def _examine(self, conninfo: str, filestore: Path | None, archive: Archive | None) -> None:
         examination = Examination(
-            self.checklist, self.asset, self.manifest, self.key, self.measurements, self._tell, self._left_s
+            self.checklist, self.asset, self.manifest, self.key, self.measurements, self.tell, self.left_s
         )
-        with self._phase("compare"):
+        with self.phase("compare"):
             examination.content(conninfo)
             examination.database(conninfo, archive)
             examination.files(conninfo, filestore)
-        with self._phase("application checks"):
+        with self.phase("application checks"):
             examination.application(conninfo)
 
     def _tear_down(self, workspace: Workspace, run_id: str) -> None:
-        with self._phase("teardown"):
+        with self.phase("teardown"):
             if self.settings.keep_logs:
                 self._undo("its logs could not be kept", lambda: self._keep_logs(workspace.folder / "logs", run_id))
             self._undo("its folder could not be removed", workspace.close)
@@ -305,10 +328,12 @@ class _Run:
         watch.close()
         self.breach = watch.breach
 
-    def _left_s(self) -> float:
+    def left_s(self) -> float:
+        """Return the seconds left of the deadline."""
         return self._end - time.monotonic()
 
-    def _room(self, folder: Path, needed: int) -> None:
+    def room(self, folder: Path, needed: int) -> None:
+        """Raise StopDrill unless `needed` bytes find room beside what is spared."""
         needed += _SPARE_BYTES
         free = shutil.disk_usage(folder).free
         if free < needed or self.settings.disk_quota < needed:
@@ -320,7 +345,8 @@ class _Run:
             )
 
     @contextlib.contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> Iterator[None]:
+        """Time one phase, also in parts."""
         self.progress(name, None, None)
         began = time.monotonic()
         try:
@@ -328,8 +354,9 @@ class _Run:
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
 
-    def _tell(self, phase: str, done: int | None, total: int | None) -> None:
-        if self._left_s() <= 0:
+    def tell(self, phase: str, done: int | None, total: int | None) -> None:
+        """Tell how far a phase is. Raises StopDrill past the deadline."""
+        if self.left_s() <= 0:
             raise StopDrill(f"the deadline of {self.deadline_s:.0f} s passed")
         self.progress(phase, done, total)
 

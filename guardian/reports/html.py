@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -18,28 +18,30 @@ from guardian.reports import words
 from guardian.reports.inputs import ReportInput
 from guardian.reports.view import view
 
-__all__ = ["ReportInput", "render"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ReportInput", "environment", "render", "resource"]
 
 
 def render(given: ReportInput) -> str:
     """Return the page. The same input gives the same text."""
-    style = _resource("report.css")
+    style = resource("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = _environment().get_template("report.html.j2")
+    page = environment(resource).get_template("report.html.j2")
     return page.render(
         view=view(given),
-        words=words,
         verdicts=tuple(Verdict),
         unknown=Verdict.ERROR,
-        levels=tuple(Assurance),
         style=style,  # the template marks it safe: it is ours, and the digest covers its exact text
         style_digest=digest,
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_resource),
+def environment(load: Callable[[str], str | None]) -> Environment:
+    """Return what renders pages of templates by name, all text in them escaped and plain. load: text of a template."""
+    made = Environment(
+        loader=FunctionLoader(load),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
@@ -47,8 +49,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["code"] = _code
-    return environment
+    made.filters["code"] = _code
+    made.globals.update(words=words, levels=tuple(Assurance))
+    return made
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 -- Jinja hands over whatever an expression gives
@@ -63,5 +66,6 @@ def _code(text: str) -> list[tuple[bool, str]]:
     return [(bool(number % 2), part) for number, part in enumerate(parts) if part]
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """Return the text of a template or style sheet of this room."""
     return files("guardian.reports").joinpath(name).read_text(encoding="utf-8")

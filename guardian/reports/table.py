@@ -166,6 +166,21 @@ def records_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def tokens_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return two lines a token, from the dicts of `guardian token list`."""
+    table = _table("name and id", "role and state", "may read", "holds until (UTC), last used")
+    styles = {"active": "green", "expired": "yellow", "revoked": "red"}
+    for row in rows:
+        state = words.plain(row["state"])
+        what = Text(f"{words.plain(row['role'])}\n").append(state, style=styles.get(state, ""))
+        services = ", ".join(row["services"]) if row["services"] else "every service"
+        period = [f"{word} {row[word]}" for word in ("since", "until") if row[word]]
+        when = f"{words.plain(row['expiresAt'])}\n{words.plain(row['lastUsedAt'] or 'never')}"
+        named = Text(f"{words.plain(row['name'])}\n{words.plain(row['id'])}")
+        table.add_row(named, what, _text(words.plain("\n".join([services, *period]))), _text(when))
+    return table
+
+
 def replay_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return one line a record judged again, from `Replayed.to_json`, then each finding that came out otherwise."""
     table = _table("", ">index", "kind and record id", "findings")

@@ -115,7 +115,7 @@ class View:
 def view(given: ReportInput) -> View:
     """Return everything the page shows, in its order."""
     worst_first = [Verdict.FAIL, Verdict.ERROR, Verdict.SKIP, Verdict.PASS]
-    drills = [_drill(drill, given.records) for drill in given.drills]
+    drills = [drill_view(drill, given.records) for drill in given.drills]
     drills.sort(key=lambda one: worst_first.index(one.verdict))
     by_asset = {one.drill.asset.name: one for one in drills}
     return View(
@@ -237,7 +237,8 @@ def _unchecked(given: ReportInput) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
+def drill_view(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
+    """Return one drill as a page shows it. records: of the log, from which the newest of its asset is named."""
     result = drill.result
     bad = [check for check in result.checks if check.verdict is Verdict.FAIL]
     skips = [check for check in result.checks if check.verdict is Verdict.SKIP]
@@ -247,8 +248,8 @@ def _drill(drill: Drill, records: Sequence[Mapping[str, Any]]) -> DrillView:
         verdict=result.verdict,
         proved=meanings.proved(drill),
         not_proved=meanings.not_proved(drill),
-        rto=_objective(drill.estimated_rto_s, drill.service.rto_s, result.verdict),
-        rpo=_objective(meanings.rpo_s(drill), drill.service.rpo_s, result.verdict),
+        rto=objective(drill.estimated_rto_s, drill.service.rto_s, result.verdict),
+        rpo=objective(meanings.rpo_s(drill), drill.service.rpo_s, result.verdict),
         segments=_segments(drill),
         bad=[_bad(check) for check in bad],
         passed=[check.id for check in result.checks if check.verdict is Verdict.PASS],
@@ -274,7 +275,8 @@ def _bad(check: Check) -> dict[str, Any]:
     }
 
 
-def _objective(measured: float | None, goal: float | None, verdict: Verdict) -> Objective:
+def objective(measured: float | None, goal: float | None, verdict: Verdict) -> Objective:
+    """Return a measure against its objective, both in seconds. verdict: of the drill that measured it."""
     if measured is None or goal is None:
         said = "not measured" if measured is None else words.duration(measured)
         return Objective(said, words.duration(goal) if goal is not None else "", "unknown", None)

@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 from guardian.collectors import Collector, Observed, Unreadable
+from guardian.collectors.aws import Aws
 from guardian.collectors.backups import Backups
 from guardian.collectors.declared import Declared
 from guardian.collectors.kubernetes import Kubernetes
@@ -27,7 +28,7 @@ from guardian.errors import UsageError
 from guardian.model import CollectorStatus, Resource, Snapshot, Tier
 from guardian.normalise import Estate, collection_error, normalise, rfc3339
 from guardian.redact import parse_key
-from guardian.settings import KubernetesCollector, PostgresCollector
+from guardian.settings import AwsCollector, KubernetesCollector, PostgresCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,34 +43,44 @@ _Read = TypeVar("_Read")
 log_events = structlog.get_logger()
 
 
-def collect(settings: Settings, *, now: datetime, drills: Sequence[Mapping[str, Any]]) -> Snapshot:
+def collect(
+    settings: Settings, *, now: datetime, drills: Sequence[Mapping[str, Any]], slots: Sequence[Mapping[str, Any]] = ()
+) -> Snapshot:
     """Look at everything that is configured and return the snapshot.
 
     now: aware; the moment of the snapshot, which ages are computed against, taken in whole seconds.
-    drills: attributes of guardian.Drill of verified records of this environment.
+    drills, slots: attributes of guardian.Drill and guardian.Slot, of verified records of this environment.
     Raises ConfigError if there is no redaction key; a source that cannot be read raises nothing and is in the snapshot.
     """
     now = now.astimezone(UTC).replace(microsecond=0)
     estate = Estate(settings.services, parse_key(settings.keys.redaction), settings.redact_keep)
-    statuses, resources = [], []
-    for collector in configured(settings, drills):
+    statuses: list[CollectorStatus] = []
+    resources: list[Resource] = []
+    taken: set[str] = set()
+    for collector in configured(settings, drills, slots):
         status, found = run(collector, estate, now)
         statuses.append(status)
+        # what two collectors see, such as a policy that AWS gives to every account, is the second's by its name
+        found = [replace(item, id=f"{item.id}#{collector.name}") if item.id in taken else item for item in found]
+        taken.update(item.id for item in found)
         resources += found
     return build(settings.environment, now, statuses, resources)
 
 
-def configured(settings: Settings, drills: Sequence[Mapping[str, Any]]) -> list[Collector]:
+def configured(
+    settings: Settings, drills: Sequence[Mapping[str, Any]], slots: Sequence[Mapping[str, Any]] = ()
+) -> list[Collector]:
     """Return the collectors that `settings` ask for: what is declared and recorded always, the rest where listed."""
     assets = [asset for asset in settings.assets().values() if asset.backups]
     collectors: list[Collector] = [
-        Declared(settings.environment, settings.services),
-        Records(settings.environment, drills),
+        Declared(settings.environment, settings.services, settings.schedules),
+        Records(settings.environment, drills, slots),
     ]
     if assets:
         collectors.append(Backups(settings.environment, assets))
     collectors += [Postgres(item) for item in settings.collectors if isinstance(item, PostgresCollector)]
     collectors += [Kubernetes(item) for item in settings.collectors if isinstance(item, KubernetesCollector)]
+    collectors += [Aws(item) for item in settings.collectors if isinstance(item, AwsCollector)]
     return collectors
 
 

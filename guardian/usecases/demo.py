@@ -200,6 +200,9 @@ def _configuration(plants: Sequence[Plant], provider: isolation.Provider) -> str
 """
         for plant in plants
     )
+    schedules = "".join(
+        f'- {{job: drill, asset: {plant.asset}, cron: "0 3 * * *", timeZone: UTC, grace: 1h}}\n' for plant in plants
+    )
     accepted = ", ".join(plant.asset for plant in plants) if provider.name == "none" else ""
     return f"""\
 # The demo's environment. Try: guardian drill erp-good --config demo/guardian.yaml
@@ -219,6 +222,9 @@ services:
   match: [{{collector: erp-db}}]
   assets:
 {assets}
+# What `guardian run` would do here: drill every asset each night.
+schedules:
+{schedules}
 collectors:
 # The live server runs only while the demo does; afterwards its controls say `error`: they cannot be checked.
 - {{name: erp-db, type: postgres, dsn: "file:keys/erp.dsn"}}

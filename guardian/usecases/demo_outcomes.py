@@ -66,8 +66,18 @@ def _control_outcomes(
             wanted["backup.restore-tested", resource] = (Verdict.FAIL, "follows from its failed drill")
             if "archive.complete" in plant.expected:
                 wanted["backup.fresh", resource] = (Verdict.FAIL, "follows: its only backup is visibly cut short")
+            wanted["recovery.rpo", resource] = (
+                Verdict.ERROR,
+                "follows: what came back is not all of the backup, so how much would be lost is not known",
+            )
+            if "filestore.bijection" in plant.expected:
+                wanted["backup.pair-consistent", resource] = (Verdict.FAIL, "follows: files that rows name are gone")
             if by_asset[plant.asset].drill.result.restore_seconds is None:
                 wanted["recovery.rto", resource] = (Verdict.ERROR, "follows: nothing restored, so no time was measured")
+                wanted["backup.pair-consistent", resource] = (
+                    Verdict.ERROR,
+                    "follows: nothing restored, so database and filestore were not compared",
+                )
     bad = {
         (finding.control, finding.resource): finding
         for finding in evaluation.findings

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evidence.errors import EvidenceError
+from guardian.collectors.aws import Aws
 from guardian.collectors.kubernetes import Kubernetes
 from guardian.errors import GuardianError
 from guardian.policy import bundle as bundles
 from guardian.policy import users
 from guardian.policy.engines import open_engine
-from guardian.settings import EngineSettings, KubernetesCollector
+from guardian.settings import AwsCollector, EngineSettings, KubernetesCollector
 from guardian.usecases.drill import record_killed
+from guardian.usecases.init import SCHEMA, schema, write_schema
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.verify import verify_live
 from verifiers.errors import VerifierError
 from verifiers.result import Verdict
-from verifiers.sandbox import isolation, programs
+from verifiers.sandbox import isolation, programs, surroundings
 from verifiers.sandbox.workspace import leftovers
 
 if TYPE_CHECKING:
@@ -67,12 +69,25 @@ def examine(settings: Settings | None, *, fix: bool, progress: Callable[[str], N
         items.append(Item("configuration", State.NOTE, "no guardian.yaml here", "write one: guardian init"))
         return items
     items.append(Item("configuration", State.OK, f"{settings.path}: environment {settings.environment}"))
+    items.extend(_editor_schema(settings.path.parent / SCHEMA, fix=fix))
     progress("verifying the log")
     items.extend(_log(settings, fix=fix))
     items.extend(_backup_folders(settings))
     items.extend(_clusters(settings, progress))
+    items.extend(_accounts(settings, progress))
     items.extend(_leftovers(settings, fix=fix))
     return items
+
+
+def _editor_schema(path: Path, *, fix: bool) -> Iterator[Item]:
+    """Say whether the schema that editors read is this version's; there need not be one."""
+    if not path.is_file() or path.read_bytes() == schema():
+        return
+    if fix:
+        write_schema(path)
+        yield Item("editor schema", State.FIXED, f"{path}: written anew")
+    else:
+        yield Item("editor schema", State.NOTE, f"{path} is of another version", "guardian doctor --fix")
 
 
 def _programs() -> Item:
@@ -128,8 +143,12 @@ def _isolation(settings: Settings | None) -> Iterator[Item]:
     if not broken:
         tried = ", ".join(attempt.id for attempt in attempts)
         yield Item(f"isolation ({name})", State.OK, f"{len(attempts)} attempts to break out failed: {tried}")
+    around = surroundings.look() if broken else None
+    if around and around.refused:  # one cause, told once, before what it led to
+        yield Item("isolation", State.MISSING, around.summary(), around.remedy())
+    remedy = "" if around and around.refused else _ISOLATION_REMEDY
     for attempt in broken:
-        yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", _ISOLATION_REMEDY)
+        yield Item(f"isolation ({name})", State.MISSING, f"{attempt.id}: {attempt.message}", remedy)
 
 
 _NONE_REMEDY = "set sandbox.provider: bwrap where it can run; drill only backups you trust without it"
@@ -191,6 +210,22 @@ def _clusters(settings: Settings, progress: Callable[[str], None]) -> Iterator[I
             yield Item(name, State.MISSING, detail, remedy)
         else:
             yield Item(name, State.OK, f"Kubernetes {version}; all {len(collector.kinds)} kinds can be listed")
+
+
+def _accounts(settings: Settings, progress: Callable[[str], None]) -> Iterator[Item]:
+    for item in (item for item in settings.collectors if isinstance(item, AwsCollector)):
+        progress(f"asking AWS account {item.name} for a little of each kind")
+        name = f"AWS account {item.name}"
+        caller, unreadable = Aws(item).examine()
+        where = ", ".join(item.regions)
+        if not caller:
+            yield Item(name, State.MISSING, unreadable[0].detail, f"correct the collector in {settings.path}")
+        elif unreadable:
+            detail = f"as {caller}; {len(unreadable)} call(s) failed, the first: {unreadable[0].detail}"
+            remedy = "attach deploy/aws-collector-policy.json to it; docs/aws.md says how"
+            yield Item(name, State.MISSING, detail, remedy)
+        else:
+            yield Item(name, State.OK, f"as {caller}; every kind can be read, security groups in {where}")
 
 
 def _existing(folder: Path) -> Path:

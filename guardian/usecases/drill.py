@@ -16,13 +16,14 @@ from guardian.records import restore_drill, unfinished_drill
 from guardian.redact import parse_key
 from guardian.usecases.backup_lock import backup_begun
 from guardian.usecases.ledger import Appended, Ledger, new_run
+from guardian.usecases.slot_closing import append_for
 from verifiers.sandbox.workspace import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from guardian.drills.examination import Progress
-    from guardian.model import Asset, Drill
+    from guardian.model import Asset, Claim, Drill
     from guardian.settings import Settings
     from verifiers.sandbox.workspace import Leftover
 
@@ -44,12 +45,14 @@ def drill_assets(
     *,
     backup_id: str | None,
     progress: Callable[[str, str, int | None, int | None], None],
+    claim: Claim | None = None,
 ) -> list[DrillOutcome]:
     """Drill the named assets, or all that have a backup job, one after the other.
 
     backup_id: a particular backup, only with exactly one asset; else the newest.
     progress: called as (asset, phase, done, total); counts are None where unknown.
-    Raises UsageError for an unknown asset or backup.
+    claim: the slot that asks for it, with exactly one asset; its record closes the slot.
+    Raises UsageError for an unknown asset or backup, SlotLostError if the slot went to someone else meanwhile.
     """
     assets = settings.assets()
     unknown = [name for name in names if name not in assets]
@@ -58,11 +61,11 @@ def drill_assets(
     chosen = [assets[name] for name in names] or [asset for asset in assets.values() if asset.backups]
     if not chosen:
         raise UsageError(f"no asset in {settings.path} has a backup job; add `backups:` to an asset of a service")
-    if backup_id is not None and len(chosen) != 1:
+    if (backup_id is not None or claim is not None) and len(chosen) != 1:
         raise UsageError("--backup names one backup of one asset; give the asset too")
     with Ledger(settings, writable=True) as ledger:
         record_killed(settings, ledger)
-        return [_drill(settings, ledger, asset, backup_id, _named(progress, asset.name)) for asset in chosen]
+        return [_drill(settings, ledger, asset, backup_id, _named(progress, asset.name), claim) for asset in chosen]
 
 
 def _named(progress: Callable[[str, str, int | None, int | None], None], asset: str) -> Progress:
@@ -75,6 +78,7 @@ def _drill(
     asset: Asset,
     backup_id: str | None,
     progress: Progress,
+    claim: Claim | None,
 ) -> DrillOutcome:
     """Drill one asset and log the result, also when a person or SIGTERM stops it half-way."""
     context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
@@ -92,22 +96,29 @@ def _drill(
             key=parse_key(settings.keys.redaction),
             settings=settings.sandbox,
             progress=progress,
+            slot=claim.slot.id if claim else None,
         )
     except (KeyboardInterrupt, SystemExit):
-        run = new_run("drill", started_on, run_id=run_id)
+        run = new_run("drill", started_on, run_id=run_id, claim=claim)
         reason = "stopped: the drill was interrupted, and its sandbox torn down, before it ended"
-        ledger.append([unfinished_drill(run, context, asset=asset.name, service=asset.service, reason=reason)])
+        unfinished = unfinished_drill(run, context, asset=asset.name, service=asset.service, reason=reason)
+        append_for(ledger, unfinished, claim)
         raise
-    run = new_run("drill", started_on, run_id=run_id)
-    [record] = ledger.append([restore_drill(run, context, drill, manifest[0] if manifest else None)])
+    run = new_run("drill", started_on, run_id=run_id, claim=claim)
+    record = append_for(ledger, restore_drill(run, context, drill, manifest[0] if manifest else None), claim)
     return DrillOutcome(drill, record, manifest is not None)
 
 
 def record_killed(settings: Settings, ledger: Ledger) -> Sequence[Leftover]:
-    """Sweep what dead drills left behind, logging each such run as an error first. Returns what was swept."""
+    """Sweep what dead drills left behind, logging each such run as an error first. Returns what was swept.
+
+    Of a drill that a slot asked for, whoever closes the slot writes that record.
+    """
 
     def record(leftover: Leftover) -> None:
         log_events.warning("killed_drill_found", run_id=leftover.run_id, asset=leftover.info.get("asset"))
+        if leftover.info.get("slot"):
+            return
         started = leftover.info.get("startedOn")
         started_on = datetime.fromisoformat(started) if started else datetime.now(UTC)
         asset = settings.assets().get(str(leftover.info.get("asset")))

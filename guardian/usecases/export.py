@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import orjson
 
 from evidence import keyring
 from evidence.pack import write_pack
 from guardian.errors import UsageError
+from guardian.usecases.coverage import population
 from guardian.usecases.ledger import Ledger
 from guardian.usecases.report import render_report
 
@@ -42,28 +44,27 @@ def export(settings: Settings, output: Path, *, replace: bool, progress: Callabl
             ledger.log,
             record_key=keyring.load_key(settings.keys.record.path),
             views={"report.html": render_report(settings, ledger, records).encode()},
-            coverage=orjson.dumps(coverage(records), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2),
+            coverage=coverage_document(settings, records),
             progress=progress,
         )
         return Exported(output, ledger.root_path, len(records), output.stat().st_size)
 
 
-def coverage(records: Sequence[VerifiedRecord]) -> dict[str, Any]:
-    """Return what the records cover: runs by job and asset with their results, and what is not covered yet."""
-    runs: dict[tuple[str, str | None], dict[str, Any]] = {}
-    for record in records:
-        predicate = record.predicate
-        job, asset = predicate["run"]["job"], predicate.get("asset")
-        entry = runs.setdefault((job, asset), {"job": job, "asset": asset, "runs": 0, "results": {}, "records": []})
-        entry["runs"] += 1
-        entry["results"][predicate["result"]] = entry["results"].get(predicate["result"], 0) + 1
-        entry["records"].append(record.index)
-    return {
-        "schema": "guardian/coverage/v1",
-        "records": len(records),
-        "from": records[0].predicate["run"]["startedOn"] if records else None,
-        "to": records[-1].predicate["run"]["finishedOn"] if records else None,
-        "runs": sorted(runs.values(), key=lambda run: (run["job"], run["asset"] or "")),
-        "slots": None,
-        "note": "Every run was started by hand: no schedule was recorded, so no slot can be shown as met or missed.",
-    }
+def coverage_document(
+    settings: Settings, records: Sequence[VerifiedRecord], *, services: frozenset[str] | None = None
+) -> bytes:
+    """Return coverage.json of a pack: every slot of every recorded schedule, as of the last record.
+
+    services: only their slots and runs, None for all.
+    """
+    last = datetime.fromisoformat(records[-1].predicate["run"]["finishedOn"])
+    document = population(
+        records,
+        environment=settings.environment,
+        since=None,
+        until=None,
+        as_of=last,
+        lease_s=settings.daemon.lease_s,
+        services=services,
+    )
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)

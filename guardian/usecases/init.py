@@ -10,6 +10,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
     from guardian.settings import Settings
 
+# Below .guardian, beside the evidence: a file of Guardian's own making, which nobody edits.
+SCHEMA = ".guardian/guardian.schema.json"
 TEMPLATE = """\
+# yaml-language-server: $schema=.guardian/guardian.schema.json
 # Guardian's configuration. Every duration and size carries its unit; secrets are references (env:NAME, file:PATH).
 # Relative paths are relative to this file.
 environment: {environment}
@@ -91,10 +95,23 @@ def init(path: Path, *, environment: str | None) -> Initialised:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _write_new(path, TEMPLATE.format(environment=environment or "production").encode(), mode=0o644)
+        write_schema(path.parent / SCHEMA)
     settings = config.load(path)
     if environment not in (None, settings.environment):
         raise UsageError(f"{path} is of environment {settings.environment!r}, not {environment!r}; edit it, or omit it")
     return init_keys(settings)
+
+
+def schema() -> bytes:
+    """Return the JSON Schema of guardian.yaml, as this version reads it."""
+    return resources.files("guardian.schemas").joinpath("guardian.schema.json").read_bytes()
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON Schema of guardian.yaml for editors, in place of an older one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    _write_new(path, schema(), mode=0o644)
 
 
 def init_keys(settings: Settings) -> Initialised:

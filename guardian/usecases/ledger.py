@@ -6,6 +6,8 @@ Invariant: what is read from here was verified against the root of keys before a
 from __future__ import annotations
 
 import getpass
+import os
+import re
 import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +26,7 @@ from guardian.records import AttachmentRef, Context, Run, backup_name
 from guardian.settings import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -64,6 +66,7 @@ class Ledger:
         if self._record_key is not None and log_key is not None and not create:
             self._check_keys(self._record_key, log_key)
         self._records: list[VerifiedRecord] | None = None
+        self._image_digest = image_digest(os.environ) if writable else None
         self.log = Log.open(
             database_url(settings), settings.storage.objects, origin=self.root.origin, log_key=log_key, create=create
         )
@@ -94,7 +97,8 @@ class Ledger:
 
     def context(self) -> Context:
         """Return what surrounds a run that begins now, with the last checkpoint as its beacon."""
-        return Context(self.settings.environment, __version__, socket.gethostname(), self.log.beacon())
+        host, beacon = socket.gethostname(), self.log.beacon()
+        return Context(self.settings.environment, __version__, host, beacon, self._image_digest)
 
     def append(self, statements: Sequence[bytes], *, within: Within | None = None) -> Sequence[Appended]:
         """Sign each statement with the record key and append all in one commit, then sign a checkpoint.
@@ -170,6 +174,7 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
         "backupTakenAt": taken_at,
         "backupAgeSeconds": int((now - datetime.fromisoformat(taken_at)).total_seconds()) if taken_at else None,
         "recordId": record.record_id,
+        "slot": run.get("slot"),
         "logIndex": record.index,
         "startedOn": run["startedOn"],
         "finishedOn": run["finishedOn"],
@@ -180,6 +185,7 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
         "restoreSeconds": measurements.get("restoreSeconds"),
         "estimatedRtoSeconds": measurements.get("estimatedRtoSeconds"),
         "rpoSeconds": measurements.get("rpoSeconds"),
+        "passedChecks": [check["id"] for check in checks if check["verdict"] == "pass"],
         "failedChecks": [check["id"] for check in checks if check["verdict"] == "fail"],
         "erredChecks": [check["id"] for check in checks if check["verdict"] == "error"],
     }
@@ -194,6 +200,19 @@ def database_url(settings: Settings) -> str:
 def root_path(settings: Settings) -> Path:
     """Return where this environment's root of keys lies: root.json beside guardian.yaml."""
     return settings.path.parent / "root.json"
+
+
+def image_digest(environ: Mapping[str, str]) -> str | None:
+    """Return the digest of the container image this runs in, as GUARDIAN_IMAGE_DIGEST says; None if it says nothing.
+
+    Raises UsageError if it is no digest: what is signed must not be a typing error.
+    """
+    told = environ.get("GUARDIAN_IMAGE_DIGEST", "")
+    if not told:
+        return None
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", told):
+        raise UsageError("GUARDIAN_IMAGE_DIGEST is no image digest; expected sha256: and 64 hex digits, or nothing")
+    return told
 
 
 def new_run(

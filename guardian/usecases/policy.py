@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from guardian.errors import UsageError
+from guardian.model import Tier
 from guardian.policy import build, users
 from guardian.policy import bundle as bundles
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 def describe(settings: Settings | None = None) -> dict[str, dict[str, Any]]:
     """Return the metadata of every control by id: the bundled ones, and the users' own if `settings` name a folder."""
     return {name: dict(control) for name, control in _bundle(settings).catalogue.describe().items()}
+
+
+def modes(settings: Settings) -> dict[str, dict[str, str]]:
+    """Return what each control does here, by id: `{tier: mode}`."""
+    catalogue = users.load(settings).catalogue
+    return {
+        name: {tier.value: catalogue.resolve(control, tier, settings.environment, settings).mode.value for tier in Tier}
+        for name, control in catalogue.controls.items()
+    }
 
 
 def show(control: str, settings: Settings | None = None) -> dict[str, Any]:

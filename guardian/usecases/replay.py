@@ -108,13 +108,17 @@ def _bundle(settings: Settings, wanted: str | None) -> Bundle:
 
 def _chosen(records: Sequence[VerifiedRecord], wanted: Sequence[str]) -> list[VerifiedRecord]:
     if not wanted:
-        return [record for record in records if record.kind in KINDS]
+        return [record for record in records if record.kind in KINDS and "policy" in record.predicate]
     by_name = {name: record for record in records for name in (str(record.index), record.record_id)}
     for name in wanted:
         if name not in by_name:
             raise UsageError(f"no record {name!r}; see `guardian evidence list`")
         if by_name[name].kind not in KINDS:
             raise UsageError(f"record {name} is a {by_name[name].kind}; only {' and '.join(KINDS)} can be replayed")
+        if "policy" not in by_name[name].predicate:
+            raise UsageError(
+                f"record {name} is of a run that ended before it judged anything; there is nothing to replay"
+            )
     return [by_name[name] for name in wanted]
 
 

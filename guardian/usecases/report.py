@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def render_report(settings: Settings, ledger: Ledger, records: Sequence[VerifiedRecord]) -> str:
     """Return the report of the newest scan and the newest drill of each asset."""
-    scans = [record for record in records if record.kind == "policy-evaluation"]
+    scans = [record for record in records if record.kind == "policy-evaluation" and "policy" in record.predicate]
     newest: dict[str, VerifiedRecord] = {}
     for record in records:
         if record.kind == "restore-drill" and record.predicate.get("asset") is not None:
@@ -94,7 +94,11 @@ def evaluation_of(ledger: Ledger, record: VerifiedRecord, controls: Mapping[str,
 
 def drill_of(settings: Settings, record: VerifiedRecord) -> Drill:
     """Return the drill that a restore-drill record describes, held against the objectives recorded with it."""
-    predicate = record.predicate
+    return drill_from(settings, record.predicate)
+
+
+def drill_from(settings: Settings, predicate: Mapping[str, Any]) -> Drill:
+    """Return the drill that the predicate of a verified restore-drill record describes."""
     name = predicate["asset"]
     asset = settings.assets().get(name) or Asset(name, "postgres", str(predicate["service"]), None, Source())
     known = {service.name: service for service in settings.services}

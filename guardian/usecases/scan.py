@@ -17,13 +17,15 @@ from guardian.policy.evaluate import evaluate
 from guardian.policy.standards import Standards
 from guardian.records import policy_evaluation, result_of_findings
 from guardian.usecases.collect import collect, read_snapshot
+from guardian.usecases.coverage import unrun_drills
 from guardian.usecases.ledger import Appended, Ledger, new_run
+from guardian.usecases.slot_closing import append_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from guardian.model import Evaluation, Mode, Snapshot
+    from guardian.model import Claim, Evaluation, Mode, Snapshot
     from guardian.settings import Settings
 
 
@@ -36,13 +38,19 @@ class Scan:
     record: Appended | None
 
 
-def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Callable[[str], None]) -> Scan:
+def scan(
+    settings: Settings,
+    *,
+    snapshot_file: Path | None = None,
+    progress: Callable[[str], None],
+    claim: Claim | None = None,
+) -> Scan:
     """Collect (or read) a snapshot, judge it, and append the signed record.
 
     snapshot_file: a snapshot written by `guardian snapshot`; judged as of the moment it was taken. Signed only if this
     log already names its digest: a file may have been edited, and a record says what Guardian itself has seen.
-    progress: called with the name of each step as it begins.
-    Raises UsageError for a snapshot of another environment.
+    progress: called with the name of each step as it begins. claim: the slot that asks for it, which its record closes.
+    Raises UsageError for a snapshot of another environment, SlotLostError if the slot went to someone else meanwhile.
     """
     started_on = datetime.now(UTC)
     bundle = users.load(settings)
@@ -51,7 +59,7 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
         context = ledger.context()
         if snapshot_file is None:
             progress("collecting")
-            snapshot = collect(settings, now=started_on, drills=ledger.drills(started_on))
+            snapshot = _look(settings, ledger, started_on)
         else:
             progress(f"reading {snapshot_file}")
             snapshot = read_snapshot(snapshot_file.read_bytes())
@@ -74,8 +82,8 @@ def scan(settings: Settings, *, snapshot_file: Path | None = None, progress: Cal
             ),
             ledger.attach("standards.json", "application/json", standards.to_json()),
         ]
-        run = new_run("scan", started_on)
-        [record] = ledger.append([policy_evaluation(run, context, snapshot, evaluation, attachments)])
+        run = new_run("scan", started_on, claim=claim)
+        record = append_for(ledger, policy_evaluation(run, context, snapshot, evaluation, attachments), claim)
     return Scan(snapshot, evaluation, record)
 
 
@@ -88,7 +96,12 @@ def take_snapshot(settings: Settings) -> Snapshot:
     """Collect only; nothing is judged or recorded."""
     now = datetime.now(UTC)
     with Ledger(settings, writable=False) as ledger:
-        return collect(settings, now=now, drills=ledger.drills(now))
+        return _look(settings, ledger, now)
+
+
+def _look(settings: Settings, ledger: Ledger, now: datetime) -> Snapshot:
+    slots = unrun_drills(ledger.records(), now=now, lease_s=settings.daemon.lease_s)
+    return collect(settings, now=now, drills=ledger.drills(now), slots=slots)
 
 
 def exit_code(done: Scan, least_mode: Mode) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evidence import keyring
 from evidence.errors import EvidenceError
+from evidence.report import MAX_PROBLEMS
 from evidence.verify import Report, verify_log, verify_pack
 from guardian.errors import UsageError
+from guardian.usecases.indexing import differences
 from guardian.usecases.ledger import Ledger
 
 __all__ = ["Report", "verify_live", "verify_pack_file"]
@@ -33,6 +36,12 @@ def verify_pack_file(pack: Path, root: Path | None) -> Report:
 
 
 def verify_live(settings: Settings) -> Report:
-    """Verify every record, proof and object of the environment's log against its root of keys."""
+    """Verify every record, proof and object of the environment's log against its root of keys.
+
+    The index of records is held against them too: a row that differs is a problem of the member `index`.
+    """
     with Ledger(settings, writable=False) as ledger:
-        return verify_log(ledger.log, ledger.root)
+        report = verify_log(ledger.log, ledger.root)
+        room = MAX_PROBLEMS - len(report.problems)
+        found = [("index", message) for message in differences(settings, ledger.log, most=room)] if room else []
+    return replace(report, problems=(*report.problems, *found))

@@ -20,8 +20,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from guardian.serving.connection import ARRIVED
 from guardian.usecases.admission_request import ReviewError
-from guardian.webhook.connection import ARRIVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

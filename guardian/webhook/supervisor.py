@@ -11,7 +11,6 @@ I/O: the socket, processes, the signer's.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -19,20 +18,18 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-import guardian
 from guardian.errors import GuardianError, UsageError
-from guardian.settings import PostgresCollector, Secret
+from guardian.serving.child import environment_for_child
+from guardian.serving.tls import Certificate, Files
 from guardian.usecases import decisions
 from guardian.usecases.ledger import can_open
 from guardian.usecases.spool import backlog
 from guardian.webhook import counters as shared
 from guardian.webhook.counters import Counters
-from guardian.webhook.tls import Certificate
 from guardian.webhook.worker import ENGINE_S, READY, USAGE
 
 if TYPE_CHECKING:
@@ -62,7 +59,8 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
     webhook = settings.webhook
     if webhook is None:
         raise UsageError(f"{settings.path} has no `webhook:`; add one, see `guardian webhook --help`")
-    Certificate(webhook)  # said here, once, and not by each worker
+    files = Files("webhook", webhook.certificate, webhook.key, webhook.client_ca)
+    Certificate(files)  # said here, once, and not by each worker
     stop = threading.Event()
     with _bound(webhook) as listener, _signals(stop):
         supervisor = _Supervisor(settings, webhook, listener, verbose=verbose)
@@ -217,21 +215,7 @@ class _Supervisor:
 
 def environment_for_workers(settings: Settings) -> dict[str, str]:
     """Return this process's environment without the secrets that only the supervisor, or nobody here, needs."""
-    theirs = {settings.keys.redaction, settings.engine.token}
-    others: list[object] = [settings.keys.record, settings.keys.log, settings.storage.database]
-    others += [collector.dsn for collector in settings.collectors if isinstance(collector, PostgresCollector)]
-    hidden = _variables(others) - _variables(theirs)
-    # The package as it runs here, for -P keeps the working directory off the path.
-    home = str(Path(guardian.__file__).parents[1])
-    path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path)}
-
-
-def _variables(secrets: object) -> set[str]:
-    assert isinstance(secrets, (list, set))  # noqa: S101 -- called above only
-    references = [secret.reference for secret in secrets if isinstance(secret, Secret)]
-    return {reference.removeprefix("env:") for reference in references if reference.startswith("env:")}
+    return environment_for_child(settings, needed=(settings.keys.redaction, settings.engine.token))
 
 
 def _bound(webhook: WebhookSettings) -> socket.socket:

@@ -30,19 +30,20 @@ import uvloop
 
 from guardian import config, telemetry
 from guardian.errors import GuardianError, UsageError
+from guardian.serving.connection import Connection
+from guardian.serving.server import Server
+from guardian.serving.tls import Certificate, Files
 from guardian.usecases.admission_answer import Outcome
 from guardian.usecases.review import Reviewer
 from guardian.usecases.spool import backlog
 from guardian.webhook.answering import Answering
 from guardian.webhook.app import App
-from guardian.webhook.connection import Connection
 from guardian.webhook.counters import Counters
 from guardian.webhook.judging import Job, Judging
 from guardian.webhook.recorder import Recorder
-from guardian.webhook.tls import Certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from guardian.settings import WebhookSettings
     from guardian.usecases.review import Decision
@@ -60,8 +61,6 @@ _CERTIFICATE_S: Final = 1.0
 _KEEP_ALIVE_S: Final = 120  # longer than an API server keeps an idle connection, so that it never loses a request by it
 # The GIL passes from the engine's thread to the event loop's within this time; Python's 5 ms are longer than a review.
 _SWITCH_S: Final = 0.0005
-_HANDSHAKE_S: Final = 5.0
-_FAREWELL_S: Final = 1.0  # for a client to answer the end of TLS
 
 # A dry run in a namespace that nobody exempts: judged like any other, written nowhere.
 _POD: Final = orjson.dumps(
@@ -99,10 +98,10 @@ class Worker:
     ) -> None:
         """listener: bound already. open_reviews: makes what answers reviews, in the thread that will use it."""
         self._settings, self._listener, self._counters = settings, listener, counters
-        self._certificate = Certificate(settings)
+        self._certificate = Certificate(Files("webhook", settings.certificate, settings.key, settings.client_ca))
         self._judging = Judging(open_reviews, queue=settings.queue)
         self._recorder = Recorder(settings.spool)
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._stopping = False
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -113,7 +112,7 @@ class Worker:
         gc.freeze()  # policies and code stay: no later collection has to walk them within somebody's deadline
         answering = Answering(self._settings, self._judging, self._recorder, self._counters)
         app = App(answering, unready=self._unready, metrics=self._metrics)
-        self._server = _Server(self._configuration(app), ready)
+        self._server = Server(self._configuration(app), ready)
         self._server.should_exit = self._stopping
         tending = [loop.create_task(self._tick()), loop.create_task(self._watch_certificate())]
         try:
@@ -233,41 +232,6 @@ class Worker:
         while True:
             await asyncio.sleep(_CERTIFICATE_S)
             await asyncio.to_thread(self._certificate.reload, datetime.now(UTC))
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's, but the process's signals are the worker's, and nobody may dawdle in TLS."""
-
-    def __init__(self, configuration: uvicorn.Config, ready: Callable[[], None]) -> None:
-        """ready: called once requests are taken."""
-        super().__init__(configuration)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve `sockets`."""
-        loop = asyncio.get_running_loop()
-
-        def connect() -> Connection:
-            return Connection(config=self.config, server_state=self.server_state, app_state={}, _loop=loop)
-
-        self.servers = [
-            await loop.create_server(
-                connect,
-                sock=listener,
-                ssl=self.config.ssl,
-                backlog=self.config.backlog,
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=_FAREWELL_S,
-            )
-            for listener in sockets or []
-        ]
-        self.started = True
-        self._ready()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

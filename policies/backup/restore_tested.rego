@@ -4,8 +4,9 @@
 # description: |
 #   The newest drill of every asset passed, reached the assurance that the asset requires, and is no older than `maxAge`,
 #   the cadence of its tier. An older success does not excuse a newer failure, nor does an older backup's success excuse
-#   the failure of a newer backup. Only drills that are signed in this environment's own log count. Scheduled slots that
-#   were missed are judged once the daemon keeps slots; until then a drill that never ran shows as one that is too old.
+#   the failure of a newer backup. Only drills that are signed in this environment's own log count. A scheduled drill that
+#   did not take place, whether its slot was closed as missed or by nobody at all, fails until a drill of the asset that
+#   finished after it was due has passed; coverage goes on naming it.
 # related_resources:
 #   - ref: https://csrc.nist.gov/pubs/sp/800/53/r5/upd1/final
 #     description: NIST SP 800-53, CP-9(1) testing for reliability and integrity
@@ -17,8 +18,10 @@
 #     Run `guardian drill ASSET` and read what it says. A drill that failed means that the backup does not give back what
 #     it should: mend the backup job, take a new backup, drill again. A drill that ended in an error means that Guardian
 #     could not check: `guardian doctor` says what is missing. Then schedule it:
-#     `schedules: [{job: drill, asset: ASSET, cron: "0 3 * * *", timeZone: Europe/Berlin, grace: 1h}]`.
-#   inputs: [guardian.Asset, guardian.Drill]
+#     `schedules: [{job: drill, asset: ASSET, cron: "0 3 * * *", timeZone: Europe/Berlin, grace: 1h}]`. A slot that was
+#     missed, or that nobody closed: see that `guardian run` runs all the time and is not busy past the grace with other
+#     jobs, then drill the asset; `guardian evidence coverage` names every such slot.
+#   inputs: [guardian.Asset, guardian.Drill, guardian.Slot]
 #   judges: [guardian.Asset]
 #   frameworks:
 #     nist-800-53r5: [CP-4, CP-9(1)]
@@ -38,6 +41,8 @@ import data.guardian.lib.outcome
 assets := input.resources["guardian.Asset"]
 
 all_drills := input.resources["guardian.Drill"]
+
+all_slots := input.resources["guardian.Slot"]
 
 # By asset, so that many assets with many drills cost no more than their number.
 drills_of[name] contains drill if {
@@ -63,6 +68,13 @@ judged contains asset.id if some asset in assets
 findings contains finding if {
 	some asset in assets
 	finding := verdict(asset)
+	finding.verdict != "pass"
+}
+
+# Beside what the drills say, so that neither hides the other.
+findings contains finding if {
+	some asset in assets
+	finding := slots_verdict(asset)
 	finding.verdict != "pass"
 }
 
@@ -186,3 +198,75 @@ observed(drill) := object.filter(drill.attributes, {
 	"failedChecks",
 	"erredChecks",
 })
+
+slots_verdict(asset) := outcome.error(asset.id, "the slots of scheduled drills could not all be read") if {
+	not slots_read
+} else := outcome.error(asset.id, "a slot of a drill names no asset, time or state that can be judged") if {
+	count(unplaced_slots) > 0
+} else := outcome.fail(asset.id, message, {"missedSlots": []}, {"missedSlots": observed_slots}) if {
+	is_string(asset.attributes.name)
+	open := standing(asset)
+	count(open) > 0
+	shown := outcome.first(open)
+	message := sprintf("of the scheduled drills of asset %s these did not take place, and none has passed since: %s%s", [
+		asset.attributes.name,
+		concat("; ", [told(slot) | some slot in shown]),
+		outcome.rest(count(open)),
+	])
+	observed_slots := [object.filter(slot, {"slot", "state", "reason", "recordId"}) | some slot in shown]
+} else := outcome.proved if {
+	is_string(asset.attributes.name)
+	count(standing(asset)) == 0
+} else := outcome.unknown(asset.id)
+
+slots_read if {
+	is_array(input.incomplete)
+	is_array(all_slots)
+	not "guardian.Slot" in input.incomplete
+}
+
+unplaced_slots := [slot | some slot in all_slots; not placed_slot(slot)]
+
+placed_slot(slot) if {
+	is_string(slot.attributes.asset)
+	is_string(slot.attributes.slot)
+	is_number(slot.attributes.ageSeconds)
+	slot.attributes.ageSeconds >= 0 - drills.clock_skew_seconds
+	slot.attributes.state in {"missed", "absent"}
+}
+
+slots_of[name] contains slot if {
+	some slot in all_slots
+	name := slot.attributes.asset
+}
+
+# standing(asset) is what of its slots no pass has cleared, the newest first.
+standing(asset) := [entry[2] | some entry in sort(open)] if {
+	open := [[attributes.ageSeconds, attributes.slot, attributes] |
+		some slot in object.get(slots_of, asset.attributes.name, set())
+		attributes := slot.attributes
+		not cleared(asset, attributes.ageSeconds)
+	]
+}
+
+cleared(asset, age) if age >= last_pass[asset.attributes.name]
+
+# By asset, the age of the newest drill that passed.
+last_pass[name] := min(ages) if {
+	some name, found in drills_of
+	ages := [drill.attributes.ageSeconds |
+		some drill in found
+		drill.attributes.verdict == "pass"
+		is_number(drill.attributes.ageSeconds)
+	]
+	count(ages) > 0
+}
+
+told(attributes) := sprintf("%s was missed%s", [attributes.slot, why(attributes)]) if {
+	attributes.state == "missed"
+} else := sprintf("%s was closed by nobody%s", [attributes.slot, why(attributes)])
+
+why(attributes) := sprintf(" (%s)", [outcome.short(attributes.reason)]) if {
+	is_string(attributes.reason)
+	attributes.reason != ""
+} else := ""

@@ -30,8 +30,10 @@ drill(changes) := {
 	"attributes": object.union(passed, changes),
 }
 
-document(one_asset, drills, incomplete) := {
-	"resources": {"guardian.Asset": [one_asset], "guardian.Drill": drills},
+document(one_asset, drills, incomplete) := with_slots(one_asset, drills, [], incomplete)
+
+with_slots(one_asset, drills, slots, incomplete) := {
+	"resources": {"guardian.Asset": [one_asset], "guardian.Drill": drills, "guardian.Slot": slots},
 	"params": {one_asset.id: {"maxAge": 691200}},
 	"incomplete": incomplete,
 }
@@ -143,4 +145,101 @@ test_missing_parameters_are_an_error if {
 	full := document(asset({}), [drill({})], [])
 	some finding in restore_tested.findings with input as object.union(object.remove(full, ["params"]), {"params": {}})
 	finding.verdict == "error"
+}
+
+slot(changes) := {
+	"kind": "guardian.Slot",
+	"id": "records:production/slot/drill:erp@2026-11-23T10:30:00Z",
+	"attributes": object.union(
+		{
+			"slot": "drill:erp@2026-11-23T10:30:00Z",
+			"job": "drill:erp",
+			"asset": "erp",
+			"due": "2026-11-23T10:30:00Z",
+			"ageSeconds": 1800,
+			"state": "missed",
+			"reason": "nobody ran it before its grace ended",
+			"recordId": "m",
+			"logIndex": 9,
+		},
+		changes,
+	),
+}
+
+absent := {
+	"slot": "drill:erp@2026-11-23T10:45:00Z",
+	"ageSeconds": 900,
+	"state": "absent",
+	"reason": "no daemon was alive",
+	"recordId": null,
+	"logIndex": null,
+}
+
+slot_findings(drills, slots) := findings if {
+	findings := restore_tested.findings with input as with_slots(asset({}), drills, slots, [])
+}
+
+slot_verdicts(drills, slots) := [finding.verdict | some finding in slot_findings(drills, slots)]
+
+test_slot_missed_since_the_newest_pass_fails_and_is_named_with_its_reason if {
+	some finding in slot_findings([drill({})], [slot({})])
+	finding.verdict == "fail"
+	contains(finding.message, "drill:erp@2026-11-23T10:30:00Z was missed (nobody ran it before its grace ended)")
+	[entry.recordId | some entry in finding.observed.missedSlots] == ["m"]
+}
+
+test_slot_that_nobody_closed_fails_and_several_are_named_newest_first if {
+	some finding in slot_findings([drill({})], [slot({}), slot(absent)])
+	finding.verdict == "fail"
+	contains(finding.message, "since: drill:erp@2026-11-23T10:45:00Z was closed by nobody (no daemon was alive); drill:erp@2")
+}
+
+test_pass_after_a_missed_slot_clears_it_and_a_drill_that_did_not_pass_does_not if {
+	after := {"ageSeconds": 1700, "logIndex": 10}
+	slot_verdicts([drill({}), drill(after)], [slot({})]) == []
+	slot_verdicts([drill({"ageSeconds": 1800})], [slot({})]) == []
+	every verdict in ["fail", "error"] {
+		found := slot_findings([drill({}), drill(object.union(after, {"verdict": verdict}))], [slot({})])
+		count([finding | some finding in found; contains(finding.message, "was missed")]) == 1
+	}
+}
+
+test_missed_slot_of_an_asset_that_never_passed_is_named_beside_that if {
+	found := slot_findings([], [slot({})])
+	{finding.verdict | some finding in found} == {"fail"}
+	count(found) == 2
+}
+
+test_slots_of_another_asset_do_not_count if slot_verdicts([drill({})], [slot({"asset": "crm"})]) == []
+
+test_many_missed_slots_are_counted_and_not_all_named if {
+	many := [slot({"slot": sprintf("drill:erp@%d", [i]), "ageSeconds": i}) | some i in numbers.range(1, 60)]
+	some finding in slot_findings([drill({})], many)
+	contains(finding.message, "; and 10 more")
+	count(finding.observed.missedSlots) == 50
+}
+
+test_unreadable_slots_are_an_error if {
+	some finding in restore_tested.findings with input as with_slots(asset({}), [drill({})], [], ["guardian.Slot"])
+	finding.verdict == "error"
+	unseen := {
+		"resources": {"guardian.Asset": [asset({})], "guardian.Drill": [drill({})]},
+		"params": {"declared:production/asset/erp": {"maxAge": 691200}},
+		"incomplete": [],
+	}
+	some other in restore_tested.findings with input as unseen
+	other.verdict == "error"
+}
+
+test_slot_that_cannot_be_placed_is_an_error if {
+	every change in [
+		{"asset": null},
+		{"slot": null},
+		{"ageSeconds": "1800"},
+		{"ageSeconds": -301},
+		{"state": "passed"},
+		{"state": null},
+	] {
+		slot_verdicts([drill({})], [slot(change)]) == ["error"]
+	}
 }

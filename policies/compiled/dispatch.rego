@@ -11,9 +11,19 @@ resource["backup.immutable"] := answer if {
 	answer := {"findings": data.guardian.backup.immutable.findings} with input.params as params
 }
 
+snapshot["backup.pair-consistent"] := answer if {
+	params := input.controls["backup.pair-consistent"]
+	answer := {"findings": data.guardian.backup.pair_consistent.findings, "judged": data.guardian.backup.pair_consistent.judged} with input.params as params
+}
+
 snapshot["backup.restore-tested"] := answer if {
 	params := input.controls["backup.restore-tested"]
 	answer := {"findings": data.guardian.backup.restore_tested.findings, "judged": data.guardian.backup.restore_tested.judged} with input.params as params
+}
+
+resource["backup.scheduled"] := answer if {
+	params := input.controls["backup.scheduled"]
+	answer := {"findings": data.guardian.backup.scheduled.findings} with input.params as params
 }
 
 snapshot["iam.backup-deletion-path"] := answer if {
@@ -71,6 +81,11 @@ snapshot["postgres.superusers"] := answer if {
 	answer := {"findings": data.guardian.postgres.superusers.findings, "judged": data.guardian.postgres.superusers.judged} with input.params as params
 }
 
+snapshot["postgres.transport"] := answer if {
+	params := input.controls["postgres.transport"]
+	answer := {"findings": data.guardian.postgres.transport.findings, "judged": data.guardian.postgres.transport.judged} with input.params as params
+}
+
 resource["rbac.cluster-admin"] := answer if {
 	params := input.controls["rbac.cluster-admin"]
 	answer := {"findings": data.guardian.rbac.cluster_admin.findings} with input.params as params
@@ -79,6 +94,11 @@ resource["rbac.cluster-admin"] := answer if {
 resource["rbac.wildcard"] := answer if {
 	params := input.controls["rbac.wildcard"]
 	answer := {"findings": data.guardian.rbac.wildcard.findings} with input.params as params
+}
+
+snapshot["recovery.rpo"] := answer if {
+	params := input.controls["recovery.rpo"]
+	answer := {"findings": data.guardian.recovery.rpo.findings, "judged": data.guardian.recovery.rpo.judged} with input.params as params
 }
 
 snapshot["recovery.rto"] := answer if {

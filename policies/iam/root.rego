@@ -52,10 +52,15 @@ verdict := outcome.fail(input.resource.id, message, expected, observed) if {
 	count(unread) == 0
 	root.mfaActive == true
 	root.accessKeys == 0
-	root.lastUsedDays * 86400 > input.params.usedWithin
+	unused
 } else := outcome.unknown(input.resource.id)
 
 root := input.resource.attributes.root
+
+# Null is what the collector says of a root that was never used; what was not read is absent.
+unused if root.lastUsedDays == null
+
+unused if root.lastUsedDays * 86400 > input.params.usedWithin
 
 problems contains "has no MFA device: assign one" if root.mfaActive == false
 
@@ -79,4 +84,7 @@ unread contains "whether it has an MFA device" if not is_boolean(root.mfaActive)
 
 unread contains "how many access keys it has" if not is_number(root.accessKeys)
 
-unread contains "when it was last used" if not is_number(root.lastUsedDays)
+unread contains "when it was last used" if {
+	not is_number(root.lastUsedDays)
+	not root.lastUsedDays == null
+}

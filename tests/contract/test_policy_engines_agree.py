@@ -32,6 +32,7 @@ from tests.policy_samples import DELETE, JUNK, changed, paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from guardian.model import Resource
@@ -95,11 +96,14 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
     objectives = st.sampled_from([None, 0, 60, 3600, 86400])
     levels = st.sampled_from([None, "restored", "sound", "exact"])
     assets = st.builds(
-        lambda rto, rpo, level, jobs: make.asset(rtoSeconds=rto, rpoSeconds=rpo, assurance=level, backups=jobs),
+        lambda rto, rpo, level, jobs, plans: make.asset(
+            rtoSeconds=rto, rpoSeconds=rpo, assurance=level, backups=jobs, schedules=plans
+        ),
         objectives,
         objectives,
         levels,
-        st.sampled_from([*[[{"name": "nightly"}]] * 5, [], None]),
+        st.sampled_from([*[[{"name": "nightly", "everySeconds": 86400}]] * 5, [{"everySeconds": None}], [], None]),
+        st.sampled_from([*[[{"job": "drill", "cron": "0 3 * * *", "timeZone": "UTC"}]] * 3, [], None]),
     )
     backups = st.builds(
         lambda age, complete, of: make.backup(of=of, ageSeconds=age, complete=complete),
@@ -107,8 +111,9 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
         st.sampled_from([True, True, False, None]),
         st.sampled_from(["erp", "erp", "crm"]),
     )
+    checks = st.lists(st.sampled_from(["filestore.content", "filestore.bijection", "identity"]), unique=True)
     drills = st.builds(
-        lambda age, index, verdict, level, seconds, more, taken: make.drill(
+        lambda age, index, verdict, level, seconds, more, taken, lost, passed: make.drill(
             ageSeconds=age,
             backupId=f"taken-{taken}",
             backupAgeSeconds=taken,
@@ -117,7 +122,9 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
             assurance=level,
             restoreSeconds=seconds,
             estimatedRtoSeconds=None if seconds is None else seconds + more,
-            failedChecks=["content.hashes"] if verdict == "fail" else [],
+            rpoSeconds=lost,
+            passedChecks=passed,
+            failedChecks=["content.hashes", "filestore.bijection"] if verdict == "fail" else [],
         ),
         AGES,
         st.integers(0, 3),
@@ -126,12 +133,54 @@ def asset_resources() -> st.SearchStrategy[list[Resource]]:
         st.sampled_from([None, 0, 12.5, 60, 4000]),
         st.sampled_from([0, 30, 5000]),
         st.sampled_from([7200, 7200, 90000, 400, None]),
+        st.sampled_from([None, 0, 60, 3600, 90000]),
+        st.just(["filestore.content", "filestore.bijection"]) | checks,
+    )
+    slots = st.builds(
+        lambda age, state, of: make.slot(of=of, ageSeconds=age, state=state, slot=f"drill:{of}@{age}"),
+        AGES,
+        st.sampled_from(["missed", "absent", "missed", "passed"]),
+        st.sampled_from(["erp", "erp", "crm"]),
     )
     return st.builds(
-        lambda asset, some, others: [asset, *some, *others],
+        lambda asset, some, others, missed: [asset, *some, *others, *missed],
         assets,
         st.lists(backups, max_size=3),
         st.lists(drills, max_size=3),
+        st.just([]) | st.lists(slots, max_size=2),
+    )
+
+
+def access_resources() -> st.SearchStrategy[list[Resource]]:
+    """One server with drawn settings and access rules."""
+    places = [
+        ("10.0.0.0", "255.0.0.0"),
+        ("127.0.0.1", "255.255.255.255"),
+        ("samehost", None),
+        ("all", None),
+        (None, None),
+    ]
+    listens = st.sampled_from(["*", "*", "localhost", "127.0.0.1, ::1", "127.0.0.x", "", None])
+    rule = st.tuples(
+        st.sampled_from(["local", "host", "hostssl", "hostssl", "hostssl", "hostgssenc", None]),
+        st.sampled_from(["scram-sha-256", "scram-sha-256", "cert", "gss", "md5", "trust", "reject", None]),
+        st.sampled_from(places),
+        st.sampled_from([None, None, None, "bad line"]),
+    )
+
+    def build(listen: str | None, tls: str | None, drawn: list[Any], more: int) -> list[Resource]:
+        rules = [
+            make.hba_rule(line, type=kind, method=method, address=address, netmask=netmask, error=error)
+            for line, (kind, method, (address, netmask), error) in enumerate(drawn, 1)
+        ]
+        return [make.server(settings={"listen_addresses": listen, "ssl": tls}, hbaRules=len(rules) + more), *rules]
+
+    return st.builds(
+        build,
+        listens,
+        st.sampled_from(["on", "on", "off", None]),
+        st.lists(rule, max_size=3),
+        st.sampled_from([0, 0, 1]),
     )
 
 
@@ -141,7 +190,11 @@ WHAT: Mapping[str, st.SearchStrategy[list[Resource]]] = {
     "postgres.durability": server_resources(),
     "backup.fresh": asset_resources(),
     "backup.restore-tested": asset_resources(),
+    "backup.scheduled": asset_resources(),
+    "backup.pair-consistent": asset_resources(),
     "recovery.rto": asset_resources(),
+    "recovery.rpo": asset_resources(),
+    "postgres.transport": access_resources(),
     **workload_samples.WHAT,
 }
 PARAMS: Mapping[str, Mapping[str, Any]] = {
@@ -150,7 +203,11 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "postgres.durability": {"synchronousCommit": True},
     "backup.fresh": {"maxAge": 90000, "clockSkew": 300},
     "backup.restore-tested": {"maxAge": 691200},
+    "backup.scheduled": {"drills": True},
+    "backup.pair-consistent": {},
     "recovery.rto": {},
+    "recovery.rpo": {},
+    "postgres.transport": {},
     **workload_samples.PARAMS,
 }
 
@@ -317,8 +374,19 @@ GOOD: Mapping[str, list[Resource]] = {
         make.server(overrides=[{"role": "x", "database": None, "settings": {"synchronous_commit": "on"}}])
     ],
     "backup.fresh": [make.asset(), make.backup()],
-    "backup.restore-tested": [make.asset(), make.drill()],
+    "backup.restore-tested": [make.asset(), make.drill(), make.slot()],
+    "backup.scheduled": [make.asset()],
+    "backup.pair-consistent": [
+        make.asset(),
+        make.drill(passedChecks=["filestore.content", "filestore.bijection"]),
+    ],
     "recovery.rto": [make.asset(), make.drill()],
+    "recovery.rpo": [make.asset(), make.drill()],
+    "postgres.transport": [
+        make.server(settings={"listen_addresses": "*", "ssl": "on"}, hbaRules=2),
+        make.hba_rule(1),
+        make.hba_rule(2, method="cert"),
+    ],
     **workload_samples.GOOD,
 }
 GOOD_PARAMS = {**PARAMS, "postgres.superusers": {"allowed": ["postgres"], "owned": {"staff": "team"}}}
@@ -398,26 +466,55 @@ def test_control_that_trusts_a_type_passes_in_webassembly_and_strict_opa_shows_i
                 server.ask("guardian/careless/findings", {"state": 7})
 
 
-# What a pass does not rest on, by control: deleting it may leave the pass as it is.
-INDIFFERENT = {
+# What a pass does not rest on, by control: deleting it may leave the pass as it is. A pair: of one kind only.
+INDIFFERENT: Mapping[str, AbstractSet[Any]] = {
     "service.declared": {"recovery", "assets"},
     "postgres.superusers": {
         *("createDatabase", "inherit", "connectionLimit", "validUntil", "passwordType", "memberOf", "predefined"),
     },
-    "postgres.durability": {"version", "versionNumber", "systemIdentifier", "inRecovery", "port", "role", "database"},
+    "postgres.durability": {"version", "versionNumber", "systemIdentifier", "inRecovery", "port", "role", "database"}
+    | {"listen_addresses", "ssl", "hbaRules"},
     "backup.fresh": {
         *("type", "service", "assurance", "rtoSeconds", "recovery", "database", "filestore", "everySeconds"),
-        *("job", "format", "backupId", "takenAt", "sizeBytes", "reason", "name"),
+        *("job", "format", "backupId", "takenAt", "sizeBytes", "reason", "name", "schedules"),
     },
     "backup.restore-tested": {
         *("type", "service", "rtoSeconds", "rpoSeconds", "recovery", "database", "filestore", "backups"),
         *("backupId", "backupTakenAt", "recordId", "startedOn", "finishedOn", "restoreSeconds", "estimatedRtoSeconds"),
-        *("failedChecks", "erredChecks"),
+        *("failedChecks", "erredChecks", "passedChecks", "schedules", ("guardian.Drill", "slot")),
+        *(("guardian.Slot", name) for name in ("job", "due", "reason", "recordId", "logIndex")),
+    },
+    "backup.scheduled": {
+        *("type", "service", "assurance", "rtoSeconds", "rpoSeconds", "recovery", "database", "filestore", "format"),
+    },
+    "backup.pair-consistent": {
+        *(
+            "service",
+            "assurance",
+            "rtoSeconds",
+            "rpoSeconds",
+            "recovery",
+            "database",
+            "filestore",
+            "backups",
+            "verdict",
+        ),
+        *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "restoreSeconds"),
+        *("requiredAssurance", "estimatedRtoSeconds", "schedules", "slot"),
+    },
+    "recovery.rpo": {
+        *("type", "service", "assurance", "rtoSeconds", "recovery", "database", "filestore", "backups", "schedules"),
+        *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "slot"),
+        *("requiredAssurance", "failedChecks", "erredChecks", "passedChecks", "restoreSeconds", "estimatedRtoSeconds"),
+    },
+    "postgres.transport": {
+        *("version", "versionNumber", "systemIdentifier", "inRecovery", "overrides"),
+        *("databases", "users", "options", "file", "line", "netmask"),
     },
     "recovery.rto": {
         *("type", "service", "assurance", "rpoSeconds", "recovery", "database", "filestore", "backups"),
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "verdict"),
-        *("requiredAssurance", "failedChecks", "erredChecks"),
+        *("requiredAssurance", "failedChecks", "erredChecks", "passedChecks", "schedules", "slot"),
     },
     **workload_samples.INDIFFERENT,
 }
@@ -425,9 +522,11 @@ INDIFFERENT = {
 
 # Changes of facts that matter which still leave a true pass: nothing declared, one override or one membership fewer.
 STILL_RIGHT = {
+    ("postgres.transport", "null", "error"),
     ("backup.fresh", "null", "rpoSeconds"),
     ("backup.fresh", "another type", 0),
     ("backup.restore-tested", "null", "assurance"),
+    *(("backup.scheduled", change, "name") for change in ("deleted", "null", "another type")),
     ("postgres.durability", "deleted", 0),
     ("postgres.durability", "deleted", "synchronous_commit"),
     ("postgres.durability", "another type", "settings"),
@@ -447,7 +546,7 @@ def test_every_fact_that_a_pass_rests_on_is_needed_for_it(
         path
         for path in paths(base)
         if "attributes" in path[:-1]
-        and INDIFFERENT[control].isdisjoint(path)
+        and INDIFFERENT[control].isdisjoint([*path, (path[1], path[-1])])
         and set(outcomes(wasm_engine, policy_bundle, control, changed(base, path, junk))) == {Verdict.PASS}
     ]
     unexpected = [path for path in passing if (control, change, path[-1]) not in STILL_RIGHT or len(path) < 4]

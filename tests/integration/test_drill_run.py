@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from guardian.drills.checklist import CHECKS
-from guardian.model import Assurance
-from tests.drill_support import RUN_1, RUN_2, Estate, by_id, verdicts
+from guardian.model import Assertion, Assurance
+from tests.drill_support import ROWS, RUN_1, RUN_2, Estate, by_id, verdicts
 from verifiers.result import Verdict
 from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.process import processes_in
@@ -341,3 +341,13 @@ def test_quota_used_up_after_the_last_check_is_an_error_all_the_same(estate: Est
     assert drill.result.verdict is Verdict.ERROR
     assert verdicts(drill, "error") == {"isolation"}
     assert "the disk quota of 1.00 GiB was used up" in by_id(drill)["isolation"].message.lower().replace("gib", "GiB")
+
+
+def test_assertion_that_does_not_hold_on_the_restored_copy_fails_the_drill_by_name(estate: Estate) -> None:
+    estate.back_up()
+    estate.assertions = [Assertion("orders", "SELECT count(*) FROM sale_order", expect=ROWS)]
+    assert by_id(valid(estate.drill()))["assertions"].verdict is Verdict.PASS
+    estate.assertions = [Assertion("mail", "SELECT bool_or(active) FROM ir_mail_server")]
+    drill = valid(estate.drill(run_id=RUN_2))
+    assert drill.result.verdict is Verdict.FAIL  # neutralised before it is asked: no mail server is active in the copy
+    assert "mail (expected True, found False)" in by_id(drill)["assertions"].message

@@ -122,7 +122,7 @@ CASES = {
     ),
     "unknown format": (
         "environment: e\nservices: [{name: s, assets: [{name: a, type: odoo, backups: [{name: b, format: tar, path: p}]}]}]\n",
-        "2: services[0].assets[0].backups[0].format: 'tar' is not a known backup format; supported: pg_dump",
+        "2: services[0].assets[0].backups[0].format: 'tar' is not a known backup format; supported: pg_dump, pg_basebackup",
     ),
     "unknown provider": (
         "environment: e\nsandbox: {provider: docker}\n",
@@ -385,3 +385,90 @@ def test_age_key_written_out_is_refused(tmp_path: Path) -> None:
     [complaint] = complaints(tmp_path, text)
     assert "decrypt.age" in complaint
     assert "CANARY" not in complaint
+
+
+def test_assertions_of_an_asset_are_read_with_what_they_expect(tmp_path: Path) -> None:
+    text = """environment: e
+services:
+- name: s
+  assets:
+  - name: a
+    type: postgres
+    assertions:
+    - {name: some, sql: "SELECT count(*) > 0 FROM t"}
+    - {name: none, sql: "SELECT bool_or(x) FROM t", expect: false}
+    - {name: three, sql: "SELECT count(*) FROM t", expect: 3}
+    - {name: word, sql: "SELECT max(w) FROM t", expect: "1"}
+    - {name: between, sql: "SELECT avg(x) FROM t", expect: {min: 1, max: 2.5}}
+"""
+    path = tmp_path / "guardian.yaml"
+    path.write_text(text)
+    found = config.load(path).assets()["a"].assertions
+    assert [one.expected for one in found] == [True, False, 3, "1", {"min": 1, "max": 2.5}]
+
+
+@pytest.mark.parametrize(
+    ("expect", "complaint"),
+    [
+        ("{min: 3, max: 1}", "min is greater than max"),
+        ("{}", "cannot be expected"),
+        ("{least: 1}", "cannot be expected"),
+        ("{min: x}", "is no number"),
+    ],
+)
+def test_assertion_that_can_hold_nothing_is_refused(tmp_path: Path, expect: str, complaint: str) -> None:
+    body = f'{{name: x, sql: "SELECT 1", expect: {expect}}}'
+    text = f"environment: e\nservices: [{{name: s, assets: [{{name: a, type: postgres, assertions: [{body}]}}]}}]\n"
+    path = tmp_path / "guardian.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="expect") as caught:
+        config.load(path)
+    assert complaint in str(caught.value)
+
+
+def _with_backup(tmp_path: Path, keys: str, *, kind: str = "postgres") -> Path:
+    body = f"{{name: base, path: b, {keys}}}"
+    text = f"environment: e\nservices: [{{name: s, assets: [{{name: a, type: {kind}, backups: [{body}]}}]}}]\n"
+    path = tmp_path / "guardian.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "target"),
+    [
+        ("format: pg_basebackup", {"to": "end"}),
+        ("format: pg_basebackup, wal: w", {"to": "latest"}),
+        ("format: pg_basebackup, wal: w, recover: {to: end}", {"to": "end"}),
+        ("format: pg_basebackup, wal: w, recover: {lsn: 0/3000060}", {"to": "lsn", "lsn": "0/3000060"}),
+        ("format: pg_basebackup, wal: w, recover: {name: before release}", {"to": "name", "name": "before release"}),
+        ("format: pg_basebackup, wal: w, recover: {xid: 731}", {"to": "xid", "xid": "731"}),
+        (
+            'format: pg_basebackup, wal: w, recover: {time: "2026-11-23T12:00:00+01:00"}',
+            {"to": "time", "time": "2026-11-23T12:00:00+01:00"},
+        ),
+    ],
+)
+def test_physical_backup_knows_where_its_recovery_ends(tmp_path: Path, keys: str, target: dict[str, str]) -> None:
+    [job] = config.load(_with_backup(tmp_path, keys)).assets()["a"].backups
+    assert job.target.to_json() == target
+    assert job.wal == (str(tmp_path / "w") if "wal" in keys else None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "complaint"),
+    [
+        ("format: pg_dump, wal: w", "postgres", "belongs to format pg_basebackup"),
+        ("format: pg_basebackup, recover: {to: latest}", "postgres", "add wal"),
+        ("format: pg_basebackup, wal: w, recover: {to: noon}", "postgres", "names no end"),
+        ('format: pg_basebackup, wal: w, recover: {time: "2026-11-23T12:00:00"}', "postgres", "with its offset"),
+        ("format: pg_basebackup, wal: w, recover: {lsn: 12}", "postgres", "names no end"),
+        ("format: pg_basebackup, wal: w, recover: {to: end, xid: 3}", "postgres", "expected one of"),
+        ("format: pg_basebackup", "odoo", "an Odoo pair"),
+        ('format: pg_basebackup, decrypt: {age: "file:k"}', "postgres", "belongs to format pg_dump"),
+    ],
+)
+def test_recovery_that_cannot_be_is_refused_with_its_line(tmp_path: Path, keys: str, kind: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=r"guardian.yaml:2: services\[0\].assets\[0\].backups\[0\]") as caught:
+        config.load(_with_backup(tmp_path, keys, kind=kind))
+    assert complaint in str(caught.value)

@@ -359,7 +359,10 @@ def test_policies_see_the_moment_of_the_snapshot_and_only_kinds_they_named(polic
     assert kinds == [
         {"guardian.Asset", "backup.Backup"},
         {"guardian.Asset", "guardian.Drill"},
+        {"guardian.Asset", "guardian.Drill", "guardian.Slot"},
         {"postgres.Role"},
+        {"postgres.HbaRule", "postgres.Server"},
+        {"guardian.Asset", "guardian.Drill"},
         {"guardian.Asset", "guardian.Drill"},
     ]
 

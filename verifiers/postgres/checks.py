@@ -24,6 +24,7 @@ from verifiers.result import Assurance, Check, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from verifiers.postgres.archive import Archive
     from verifiers.postgres.manifest import PostgresManifest
@@ -36,6 +37,7 @@ __all__ = [
     "freshness",
     "identity",
     "indexes",
+    "offline_pages",
     "pages",
 ]
 
@@ -63,6 +65,7 @@ _DATABASE_COLLATION = """
     SELECT 'default', datcollversion, pg_database_collation_actual_version(oid) FROM pg_database
     WHERE datname = current_database() AND datcollversion IS NOT NULL
 """
+_CHECKSUMS = ("Blocks scanned", "Bad checksums")  # as pg_checksums writes them
 _FUTURE_S = 60  # clocks of two machines may differ by so much
 
 
@@ -196,6 +199,30 @@ def pages(conninfo: str, *, logical: bool, deadline_s: float = 60) -> Check:
         return Outcome(verdict, {"failures": 0}, {"failures": failures}, message)
 
     return examine("pages", Assurance.SOUND, conninfo, deadline_s, look)
+
+
+def offline_pages(status: int, stdout: Path, stderr: Path) -> Check:
+    """`pages` (sound), from what `pg_checksums --check` said of a cluster that was shut down, and its exit status."""
+    said = stdout.read_text(encoding="utf-8", errors="replace")
+    counts = {name: int(found[1]) if (found := re.search(rf"{name}: *(\d+)", said)) else None for name in _CHECKSUMS}
+    bad, blocks = counts["Bad checksums"], counts["Blocks scanned"]
+    observed = {"failures": bad, "blocks": blocks}
+    if bad:
+        files = sorted(
+            set(re.findall(r'checksum verification failed in file "([^"]*)"', stderr.read_text(errors="replace")))
+        )
+        names = [name.rpartition("/data/")[2] for name in files]
+        message = (
+            f"{bad} of {blocks} pages failed their checksum, in {named(names)}: they were damaged before the backup."
+        )
+        return Check(
+            "pages", Assurance.SOUND, Verdict.FAIL, {"failures": 0}, {**observed, "files": names[:SHOWN]}, message
+        )
+    if status != 0 or bad is None:
+        message = f"pg_checksums ended with status {status} and did not read every page."
+        return Check("pages", Assurance.SOUND, Verdict.ERROR, {"failures": 0}, observed, message)
+    message = f"All {blocks} pages of the cluster have the checksum they were written with."
+    return Check("pages", Assurance.SOUND, Verdict.PASS, {"failures": 0}, observed, message)
 
 
 def indexes(conninfo: str, *, manifest: PostgresManifest | None = None, deadline_s: float = 60) -> Check:

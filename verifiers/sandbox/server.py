@@ -76,7 +76,7 @@ class SandboxServer:
         Raises LackingError, LimitError (not ready in time) or SandboxError with what the server said.
         """
         try:
-            self._prepare()
+            self.prepare()
             if not (self.folder / "box/data/PG_VERSION").exists():
                 self._initdb()
             self._start()
@@ -106,6 +106,22 @@ class SandboxServer:
             running.kill()
         if (self.folder / "box").exists():
             kill_in(self.folder / "box")
+
+    def shut_down(self, deadline_s: float) -> None:
+        """Stop the server in order, so that its files are as one leaves them; programs can still be `run`.
+
+        Raises LimitError if it takes longer, SandboxError if it ends otherwise.
+        """
+        if self._running is None or not self._running.signal_program(signal.SIGINT, "postgres"):
+            raise SandboxError("the sandbox server ended before it was asked to")
+        status = self._running.wait(deadline_s)
+        if status != 0:
+            raise SandboxError(f"the sandbox server ended with status {status}: {_last_lines(self.log)}")
+
+    @property
+    def log(self) -> Path:
+        """The server's log; it may hold row values."""
+        return self.folder / "logs/server.log"
 
     # -- use
 
@@ -198,7 +214,8 @@ class SandboxServer:
         backup = self.folder / "backup"
         return View(self.folder / "box", self.folder / "etc", self.programs, backup if backup.is_dir() else None)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the folders and files of a server that is not started yet, so that programs can be `run`."""
         user = self.provider.user
         for name, mode in (("box", 0o700), ("box/socket", 0o700), ("etc", 0o755), ("socket", 0o700), ("logs", 0o700)):
             path = self.folder / name
@@ -260,7 +277,7 @@ class SandboxServer:
         argv += ["-c", f"config_file={etc}/postgresql.conf", "-c", f"hba_file={etc}/pg_hba.conf"]
         for link in (self.folder / "socket" / _SOCKET, self.folder / "box/socket" / _SOCKET):
             link.unlink(missing_ok=True)
-        log = self.folder / "logs/server.log"
+        log = self.log
         with _private(log) as out:
             self._running = self._launch(argv, stdout=out, stderr=out)
         self._socket_fd = os.open(self.folder / "socket", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -285,7 +302,11 @@ class SandboxServer:
                 os.link(source, link, follow_symlinks=False)
             with psycopg.connect(self.conninfo(), connect_timeout=10):
                 return True
-        except (FileNotFoundError, psycopg.OperationalError):
+        except FileNotFoundError:
+            return False
+        except psycopg.OperationalError as error:
+            if f'role "{SUPERUSER}" does not exist' in str(error):  # of a restored cluster; waiting would not help
+                raise SandboxError(f"the restored cluster has no role {SUPERUSER}, which drills connect as") from error
             return False
 
     def _program(self, name: str) -> Path:

@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from verifiers.layout import Layout
 from verifiers.sources.base import SourceError
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def folder_fd(path: Path) -> Iterator[int]:
 def digest_of(item: BackupItem) -> tuple[str, int]:
     """Return (hex SHA-256, bytes) of a backup's dump, as `fetch` would take them. Raises SourceError."""
     copier = Copier(lambda _: None)
-    if item.form.layout is Layout.DIRECTORY:
+    if item.form.layout.folder:
         return copier.tree(item.dump or item.path, None), copier.bytes
     return copier.file(item.dump or item.path, None), copier.bytes
 

@@ -2,12 +2,13 @@
 
 Invariant: what is served was read as one whole that fits: a certificate without its key, half a swap or a file that is
 no PEM is refused with a log line, and what was served before goes on. Connections keep what they began with; the next
-handshake gets the new. I/O: reads the files named in the settings; the caller says when to look.
+handshake gets the new. I/O: reads the files it is given; the caller says when to look.
 """
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,8 +19,6 @@ from guardian.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from guardian.settings import WebhookSettings
 
 log_events = structlog.get_logger()
 
@@ -47,14 +46,25 @@ class ServingContext(ssl.SSLContext):
         return self.current.wrap_bio(*arguments, **named)
 
 
-class Certificate:
-    """The certificate, key and client CA of the settings, as they stand in their files."""
+@dataclass(frozen=True, slots=True)
+class Files:
+    """PEM files. place: where guardian.yaml names them, `webhook` or `api`. client_ca: only its callers are served."""
 
-    def __init__(self, settings: WebhookSettings) -> None:
+    place: str
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class Certificate:
+    """The certificate, key and client CA of a server, as they stand in their files."""
+
+    def __init__(self, files: Files) -> None:
         """Read the files. Raises UsageError if they do not serve."""
-        self._settings = settings
+        self._files = files
+        self._refused, self._reloaded = f"{files.place}_certificate_refused", f"{files.place}_certificate_reloaded"
         self._seen = self._look()
-        current, self.expires = _read(settings)
+        current, self.expires = _read(files)
         self.context = ServingContext.serving(current)
 
     def reload(self, now: datetime) -> bool:
@@ -63,27 +73,27 @@ class Certificate:
         if seen == self._seen:
             return False
         try:
-            current, expires = _read(self._settings)
+            current, expires = _read(self._files)
         except UsageError as error:
             # Once for each change, not each second: half a swap is whole a moment later, and then it changed again.
-            log_events.warning("webhook_certificate_refused", reason=str(error), serving_until=str(self.expires))
+            log_events.warning(self._refused, reason=str(error), serving_until=str(self.expires))
             self._seen = seen
             return False
         if self._look() != seen:
             return False  # they changed while they were read; look again soon
         self._seen = seen
         if expires <= now < self.expires:
-            reason = f"{self._settings.certificate} expired at {expires}"
-            log_events.warning("webhook_certificate_refused", reason=reason, serving_until=str(self.expires))
+            reason = f"{self._files.certificate} expired at {expires}"
+            log_events.warning(self._refused, reason=reason, serving_until=str(self.expires))
             return False
         self.context.current, self.expires = current, expires
-        log_events.info("webhook_certificate_reloaded", expires=str(expires))
+        log_events.info(self._reloaded, expires=str(expires))
         return True
 
     def _look(self) -> tuple[tuple[int, int, int, int] | None, ...]:
         """Return what tells a file from its successor; through symbolic links, as Kubernetes swaps mounts."""
-        files = (self._settings.certificate, self._settings.key, self._settings.client_ca)
-        return tuple(_identity(path) for path in files if path is not None)
+        paths = (self._files.certificate, self._files.key, self._files.client_ca)
+        return tuple(_identity(path) for path in paths if path is not None)
 
 
 def _identity(path: Path) -> tuple[int, int, int, int] | None:
@@ -94,7 +104,7 @@ def _identity(path: Path) -> tuple[int, int, int, int] | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _read(settings: WebhookSettings) -> tuple[ssl.SSLContext, datetime]:
+def _read(files: Files) -> tuple[ssl.SSLContext, datetime]:
     """Return a context and when its certificate expires. Raises UsageError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -104,19 +114,20 @@ def _read(settings: WebhookSettings) -> tuple[ssl.SSLContext, datetime]:
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     try:
-        context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
-        expires = x509.load_pem_x509_certificate(settings.certificate.read_bytes()).not_valid_after_utc
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+        expires = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise UsageError(
-            f"cannot serve with webhook.certificate {settings.certificate} and webhook.key {settings.key}: {error}; "
+            f"cannot serve with {files.place}.certificate {files.certificate} and {files.place}.key {files.key}:"
+            f" {error}; "
             "they must be PEM files, the chain with the server's certificate first, and the key of that certificate"
         ) from error
-    if settings.client_ca is not None:
+    if files.client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         try:
-            context.load_verify_locations(settings.client_ca)
+            context.load_verify_locations(files.client_ca)
         except (OSError, ValueError) as error:
-            raise UsageError(f"cannot use webhook.clientCA {settings.client_ca}: {error}") from error
+            raise UsageError(f"cannot use {files.place}.clientCA {files.client_ca}: {error}") from error
     return context, expires.astimezone(UTC)
 
 

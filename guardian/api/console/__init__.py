@@ -1,0 +1,1 @@
+"""The console: the evidence as pages for people who would rather look than read."""

@@ -1,0 +1,204 @@
+"""A fetched copy of a cluster's files made ready for a server of ours: unpacked, verified, stripped of its own will.
+
+Invariant: whatever the copy holds, its server starts with our settings only, reads no archive but the one handed in,
+and no tablespace lies outside the sandbox. Nothing of the copy runs here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+from functools import partial
+from typing import TYPE_CHECKING
+
+from guardian.drills.checklist import StopDrill
+from verifiers.compressed import SUFFIXES, DamagedError
+from verifiers.postgres.physical import Control, Label, PhysicalError, TargetKind
+from verifiers.result import Assurance, Check, Verdict
+from verifiers.sources.base import SourceError
+from verifiers.sources.copying import new_file
+from verifiers.sources.pg_basebackup import LABEL, MANIFEST, TAR
+from verifiers.sources.unwrapping import decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from verifiers.postgres.physical import Target
+    from verifiers.sandbox.server import Completed, SandboxServer
+
+_PIECE = 1 << 20
+# What would make the server follow its old self: settings by ALTER SYSTEM, an archive's commands, another's lock.
+_WILL = (
+    "postgresql.auto.conf",
+    "recovery.signal",
+    "standby.signal",
+    "recovery.conf",
+    "postmaster.pid",
+    "postmaster.opts",
+)
+_SHOWN = 5
+
+
+def unpack(tars: Path, data: Path, written: Callable[[int], None]) -> dict[str, Path]:
+    """Unpack base.tar, pg_wal.tar and the tablespaces' into the new folder `data`; return folder by tablespace's OID.
+
+    written: told the bytes written so far; what it raises ends the work. The tars are removed one by one.
+    Raises DamagedError where one is not whole, SourceError where it holds what a cluster does not.
+    """
+    data.mkdir(mode=0o700)
+    spaces: dict[str, Path] = {}
+    done = 0
+    names = sorted((path.name for path in tars.iterdir()), key=lambda name: (not name.startswith("base."), name))
+    for name in names:
+        matched = TAR.fullmatch(name)
+        if matched is None:
+            if name == MANIFEST:
+                (tars / name).rename(data / name)
+            continue
+        stem = matched[1]
+        target = data if stem == "base" else data / "pg_wal" if stem == "pg_wal" else data.parent / f"tablespace-{stem}"
+        if stem.isdigit():
+            spaces[stem] = target
+        target.mkdir(mode=0o700, exist_ok=True)
+        path = tars / name
+        so_far = partial(_further, written, done)
+        if path.suffix in SUFFIXES:
+            path = decompress(path, so_far)
+        try:
+            done += _unpack_one(path, target, so_far)
+        except (tarfile.TarError, EOFError) as error:
+            raise DamagedError(f"{name} is not a whole tar") from error
+        path.unlink()
+    return spaces
+
+
+def _further(written: Callable[[int], None], before: int, more: int) -> None:
+    written(before + more)
+
+
+def _unpack_one(path: Path, target: Path, written: Callable[[int], None]) -> int:
+    done = 0
+    if path.stat().st_size % 512 or path.stat().st_size < 1024:
+        raise DamagedError(f"{path.name} is not a whole tar: it does not end at the end of a block")
+    with tarfile.open(path, "r:") as archive:
+        for member in archive:
+            parts = [part for part in member.name.split("/") if part not in {"", "."}]
+            if member.name.startswith("/") or ".." in parts:
+                raise SourceError(f"{path.name} holds a name that leads out of the cluster")
+            place = target.joinpath(*parts)
+            if member.isdir():
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            elif member.isreg():
+                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                source = archive.extractfile(member)
+                assert source is not None  # noqa: S101 -- a regular member has content
+                with source, new_file(place) as sink:
+                    while piece := source.read(_PIECE):
+                        done += len(piece)
+                        written(done)
+                        view = memoryview(piece)
+                        while view:
+                            view = view[sink.write(view) :]
+                if place.stat().st_size != member.size:
+                    raise DamagedError(f"{path.name} ends within {member.name}")
+            else:
+                raise SourceError(f"{path.name} holds the link or special file {member.name}; a cluster's tar has none")
+        end = archive.offset
+    # Behind the last member stand two empty blocks; a tar cut at the border of a member lacks them.
+    with path.open("rb") as raw:
+        raw.seek(max(0, end - 512))
+        if not raw.read(1024).endswith(b"\0" * 512):
+            raise DamagedError(f"{path.name} has no end: it was cut short")
+    return done
+
+
+def lay_tablespaces(server: SandboxServer, data: Path, spaces: dict[str, Path]) -> None:
+    """Let the cluster find its tablespaces in the sandbox, and nothing elsewhere."""
+    links = data / "pg_tblspc"
+    links.mkdir(mode=0o700, exist_ok=True)
+    for link in links.iterdir():
+        if link.is_symlink():
+            link.unlink()
+    for oid, folder in spaces.items():
+        (links / oid).symlink_to(server.inside(folder))
+
+
+def verify(server: SandboxServer, data: Path, *, parse_wal: bool, deadline_s: float) -> Check:
+    """`archive.complete`: pg_verifybackup finds every file as the backup's manifest has it, and the log it needs."""
+    argv = ["pg_verifybackup", "--quiet", *([] if parse_wal else ["--no-parse-wal"]), server.inside(data)]
+    done = server.run(argv, deadline_s=deadline_s)
+    expected = "every file of backup_manifest, each with its checksum, and no other"
+    problems = _said(done, "pg_verifybackup")
+    if done.returncode == 0:
+        files = sum(len(files) for _, _, files in os.walk(data))
+        observed = {"files": files, "walParsed": parse_wal}
+        said = f"pg_verifybackup finds all {files} files as the backup's manifest has them."
+        return Check("archive.complete", Assurance.RESTORED, Verdict.PASS, expected, observed, said)
+    if not problems:
+        said = f"pg_verifybackup ended with status {done.returncode} and said nothing."
+        return Check("archive.complete", Assurance.RESTORED, Verdict.ERROR, expected, None, said)
+    more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    said = f"The backup is not what pg_basebackup made: {'; '.join(problems[:_SHOWN])}{more}. Take a new one."
+    told = {"problems": len(problems), "told": problems[:50]}
+    return Check("archive.complete", Assurance.RESTORED, Verdict.FAIL, expected, told, said)
+
+
+def _said(done: Completed, program: str) -> list[str]:
+    text = done.stderr.read_text(encoding="utf-8", errors="replace")[: 1 << 20]
+    lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(("hint:", "detail:"))]
+
+
+def control_of(server: SandboxServer, data: Path) -> Control:
+    """Return what the control file says. Raises PhysicalError if pg_controldata cannot read it."""
+    done = server.run(["pg_controldata", server.inside(data)], deadline_s=60, env={"LC_ALL": "C", "TZ": "UTC"})
+    text = done.stdout.read_text(encoding="utf-8", errors="replace")
+    if done.returncode != 0 or "calculated CRC checksum does not match" in text + done.stderr.read_text(
+        errors="replace"
+    ):
+        raise PhysicalError("the control file global/pg_control is damaged, or of another version of PostgreSQL")
+    return Control.parse(text)
+
+
+def label_of(data: Path) -> Label:
+    """Return what backup_label says. Raises PhysicalError."""
+    try:
+        return Label.parse((data / LABEL).read_text(encoding="utf-8", errors="replace")[:65536])
+    except OSError as error:
+        raise PhysicalError(f"cannot read {LABEL}: {error.strerror}") from error
+
+
+def make_ready(server: SandboxServer, data: Path, spaces: dict[str, Path], target: Target) -> None:
+    """Take the copy's own will from it, and give it to the sandbox's user."""
+    for name in _WILL:
+        (data / name).unlink(missing_ok=True)
+    map_file = data / "tablespace_map"
+    if map_file.exists():
+        named = set(re.findall(r"^(\d+) ", map_file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+        if named - spaces.keys():
+            missing = ", ".join(sorted(named - spaces.keys()))
+            raise StopDrill(f"the backup's tablespaces {missing} did not come with it; take it with pg_basebackup -Ft")
+        map_file.unlink()
+    if target.kind is not TargetKind.END:
+        new_file(data / "recovery.signal").close()
+    for root in (data, *spaces.values()):
+        give(root, server.provider.user)
+
+
+def give(root: Path, user: int | None) -> None:
+    """Give a folder and all in it to the sandbox's user, and to nobody else. user: None for Guardian's own."""
+    for place, folders, files in os.walk(root):
+        for name in (".", *folders, *files):
+            path = os.path.join(place, name)  # noqa: PTH118 -- a cluster has many files
+            if user is not None:
+                os.chown(path, user, user, follow_symlinks=False)
+            if not os.path.islink(path):  # noqa: PTH114 -- as above
+                os.chmod(path, 0o700 if name == "." or name in folders else 0o600)  # noqa: PTH101 -- as above
+
+
+def discard(path: Path) -> None:
+    """Remove what is not needed any more, so that it counts against no quota."""
+    shutil.rmtree(path, ignore_errors=True)

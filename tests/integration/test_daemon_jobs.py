@@ -1,0 +1,68 @@
+"""What the daemon's metrics are made of, and jobs that do not end by themselves."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from guardian.schedule.jobs import MOST, Jobs
+from guardian.schedule.metrics import Metrics
+from guardian.usecases import slot_closing
+from guardian.usecases.following import Follower
+from guardian.usecases.scan import scan
+from tests.daemon_support import Clock, Daemon, eventually, make, of_slots, records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_new_records_are_read_once_and_only_drills_after_the_first_look_are_fresh(tmp_path: Path) -> None:
+    settings = make(tmp_path, '{job: drill, asset: erp, cron: "0 * * * *", grace: 5h}')
+    clock = Clock("2026-06-01T12:00:00+00:00")
+    daemon = Daemon.of(settings, clock)
+    clock.step(hours=2)
+    one, two = daemon.round(2)
+    daemon.close()
+    reason = "job ended without a result: tried"
+    slot_closing.close_unfinished(settings, one, reason, started_on=clock(), now=clock.step(seconds=40))
+    follower = Follower(settings)
+    first = follower.look()
+    assert first is not None
+    assert (first.size, first.scan) == (3, None)
+    assert [(d.asset, d.result, d.seconds, d.fresh) for d in first.drills] == [("erp", "ERROR", 40.0, False)]
+    assert follower.look() is None
+    slot_closing.close_unfinished(settings, two, reason, started_on=clock(), now=clock.step(seconds=5))
+    scan(settings, progress=lambda _step: None)
+    second = follower.look()
+    assert second is not None
+    assert [(d.seconds, d.fresh) for d in second.drills] == [(5.0, True)]
+    assert second.scan is not None
+    assert second.scan.counts["service.declared", "pass"] == 1
+
+
+SLEEPS = "import time\nfrom guardian.schedule import lifeline\nlifeline.hold()\ntime.sleep(100)\n"
+
+
+def test_a_job_that_hangs_keeps_its_lease_for_half_a_day_and_is_then_ended_and_closed(tmp_path: Path) -> None:
+    settings = make(tmp_path, '{job: scan, cron: "0 * * * *", grace: 5m}')
+    clock = Clock("2026-06-01T12:00:00+00:00")
+    daemon = Daemon.of(settings, clock)
+    clock.step(hours=1)
+    [claim] = daemon.round(1)
+    metrics = Metrics("production", "1")
+    jobs = Jobs(settings, daemon.database, clock, metrics, lambda: None, [], program=[sys.executable, "-c", SLEEPS])
+    jobs.start(claim, clock())
+    for _ in range(100):
+        clock.step(seconds=20)
+        jobs.tend(clock())
+        daemon.round()
+    assert claim.slot.id not in of_slots(settings), "its lease was renewed"
+    clock.step(seconds=MOST.total_seconds())
+    jobs.tend(clock())
+    eventually(lambda: jobs.running[0].child.status is not None)
+    jobs.tend(clock())
+    daemon.close()
+    assert of_slots(settings)[claim.slot.id] == [(1, "policy-evaluation", "ERROR")]
+    [reason] = [r.predicate["reason"] for r in records(settings) if r.predicate["run"]["slot"] == claim.slot.id]
+    assert "took longer than 13:00:00" in reason
+    assert b'guardian_job_runs_total{job="scan",result="error"} 1.0' in metrics.text()
