@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from guardian import config
+from guardian import config, config_yaml
 from guardian.model import rfc3339
 from guardian.store import slots
 from guardian.store.database import Database
@@ -29,24 +29,27 @@ _USED: set[datetime] = set()
 
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with one asset, a good backup of it, and a daemon's configuration."""
+    """An environment with one asset and a good backup of it."""
     folder = tmp_path_factory.mktemp("daemon") / "demo"
     assert demo(folder, plants=PLANTS[:1], progress=lambda _step: None).occurred
-    with (folder / "guardian.yaml").open("a") as file:
-        file.write("daemon: {listen: '127.0.0.1:0'}\n")
     return folder / "guardian.yaml"
 
 
 @pytest.fixture
 def due(estate: Path) -> Settings:
     """The same with a drill that became due a moment ago, at another minute for each test."""
-    text = "\n".join(line for line in estate.read_text().splitlines() if not line.startswith("schedules:"))
     moment = datetime.now(UTC).replace(second=0, microsecond=0)
     while moment in _USED:
         moment -= timedelta(minutes=1)
     _USED.add(moment)
-    job = f'{{job: drill, asset: erp-good, cron: "{moment.minute} {moment.hour} * * *", grace: 30m}}'
-    estate.write_text(f"{text}\nschedules: [{job}]\n")
+    job = {"job": "drill", "asset": "erp-good", "cron": f"{moment.minute} {moment.hour} * * *", "grace": "30m"}
+    told: dict[str, Any] = {
+        **config_yaml.parse(estate.read_bytes()).value,
+        "schedules": [job],
+        "daemon": {"listen": "127.0.0.1:0"},
+    }  # JSON is YAML
+    told.pop("api", None)
+    estate.write_text(json.dumps(told))
     settings = config.load(estate)
     begun = moment - timedelta(seconds=1)
     with Database(settings) as database:
