@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from guardian.errors import UsageError
@@ -27,7 +28,7 @@ SCHEMA: Final = "guardian/coverage/v2"
 STATES: Final = ("passed", "failed", "error", "skipped", "missed", "open", "absent")
 MISSING: Final = ("missed", "absent")
 _MOMENT: Final = timedelta(microseconds=1)  # slots are due at whole seconds
-_MOST_SLOTS: Final = 200_000  # two jobs a minute for two months; more is a period nobody reads
+_MOST_SLOTS: Final = 50_000  # of one job: one a minute for a month; more is a list that nobody reads
 _ABSENT: Final = "no record closes it: it is still running, or no daemon was alive since to close it"
 
 
@@ -161,33 +162,46 @@ def unrun_drills(
 ) -> list[dict[str, Any]]:
     """Return the attributes of a `guardian.Slot` for every drill's slot that was missed, or that nobody closed.
 
-    reach: how far back; aware `now` is what ages are counted from.
+    Only slots since the asset's newest drill that passed, which makes up for what was missed before it; of a job with
+    more slots than can be listed, the newest. reach: how far back; aware `now` is what ages are counted from.
     """
-    document = population(
-        records, environment="", since=_reached(records, now - reach), until=now, as_of=now, lease_s=lease_s
-    )
-    return [
-        {
-            "slot": slot["slot"],
-            "job": job["job"],
-            "asset": job["asset"],
-            "due": slot["due"],
-            "ageSeconds": int((now - datetime.fromisoformat(slot["due"])).total_seconds()),
-            "state": slot["state"],
-            "reason": slot["reason"],
-            "recordId": slot["attempts"][-1]["recordId"] if slot["attempts"] else None,
-            "logIndex": slot["attempts"][-1]["index"] if slot["attempts"] else None,
-        }
-        for job in document["jobs"]
-        for slot in job["slots"]
-        if job["asset"] is not None and slot["state"] in MISSING
+    told = _told(records)
+    passed = {
+        record.predicate["asset"]: datetime.fromisoformat(record.predicate["run"]["finishedOn"])
+        for record in records
+        if record.kind == "restore-drill" and record.predicate["result"] == "PASSED"
+    }
+    found = [
+        (job, _slot(slot, job, told.attempts.get(slot.id, ()), now, lease_s))
+        for schedule in told.schedules
+        for job in schedule.jobs
+        if job.asset is not None
+        for slot in _newest_slots(schedule, job, max(now - reach, passed.get(job.asset, now - reach)), now)
     ]
+    return [_attributes(job, slot, now) for job, slot in found if slot["state"] in MISSING]
 
 
-def _reached(records: Iterable[VerifiedRecord], since: datetime) -> datetime | None:
-    """Return `since`, or None where the first schedule is younger: then it begins with that."""
-    first = next((record for record in records if record.kind == "schedule"), None)
-    return since if first and datetime.fromisoformat(first.predicate["effectiveFrom"]) < since else None
+def _newest_slots(schedule: Schedule, job: Job, begin: datetime, now: datetime) -> list[Slot]:
+    while True:
+        try:
+            return list(_slots_of(schedule, job, begin, now))
+        except UsageError:
+            begin += (now - begin) / 2
+
+
+def _attributes(job: Job, slot: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    last = slot["attempts"][-1] if slot["attempts"] else None
+    return {
+        "slot": slot["slot"],
+        "job": job.name,
+        "asset": job.asset,
+        "due": slot["due"],
+        "ageSeconds": int((now - datetime.fromisoformat(slot["due"])).total_seconds()),
+        "state": slot["state"],
+        "reason": slot["reason"],
+        "recordId": last["recordId"] if last else None,
+        "logIndex": last["index"] if last else None,
+    }
 
 
 def _told(records: Sequence[VerifiedRecord]) -> _Told:
@@ -234,10 +248,12 @@ def _slots_of(schedule: Schedule, job: Job, begin: datetime, end: datetime) -> I
     until = end - _MOMENT if schedule.until is None else min(end - _MOMENT, schedule.until)
     if after >= until:
         return
-    due = {instant for cron, zone in job.schedules for instant in instants(cron, zone, after, until)}
+    due: set[datetime] = set()
+    for cron, zone in job.schedules:
+        due.update(islice(instants(cron, zone, after, until), _MOST_SLOTS + 1))
     if len(due) > _MOST_SLOTS:
         raise UsageError(
-            f"{job.name} has {len(due):,} slots in that period; ask for a shorter one with --from and --to"
+            f"{job.name} has over {_MOST_SLOTS:,} slots then; ask for a shorter period with --from and --to"
         )
     for instant in sorted(due):
         yield Slot(job.name, instant)

@@ -193,6 +193,16 @@ def test_policies_are_told_of_drills_that_did_not_run_and_of_nothing_else(diary:
     assert found[1]["ageSeconds"] == 9 * 3600
 
 
+def test_job_with_more_slots_than_can_be_listed_tells_of_the_newest_and_holds_nothing_up(diary: Diary) -> None:
+    each_minute = NIGHTLY | {"schedules": [{"cron": "* * * * *", "timeZone": "UTC"}], "graceSeconds": 60}
+    diary.schedule(MONDAY, each_minute)
+    now = MONDAY + 390 * DAY
+    with Ledger(diary.settings, writable=False) as ledger:
+        found = unrun_drills(ledger.records(), now=now, lease_s=60)
+    assert 0 < len(found) <= 50_000
+    assert max(slot["due"] for slot in found) == "2027-03-26T23:57:00.000Z"
+
+
 def test_command_names_the_missing_slot_and_exits_1(diary: Diary) -> None:
     diary.schedule(MONDAY, NIGHTLY)
     period = ("--from", "2026-03-02", "--to", "2026-03-03", "--config", str(diary.settings.path))
