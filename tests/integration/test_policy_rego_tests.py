@@ -29,7 +29,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opa_results(opa: Path, sources: Path) -> dict[str, bool]:
     """Return by entry point whether each test passed under opa."""
-    entries = orjson.loads(run_opa(opa, ["test", "--format", "json", "."], sources))
+    entries = orjson.loads(run_opa(opa, ["test", "--format", "json", "--timeout", "60s", "."], sources))
     return {
         f"{entry['package'].removeprefix('data.').replace('.', '/')}/{entry['name']}": not entry.get("fail", False)
         for entry in entries
