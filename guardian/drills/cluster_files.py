@@ -23,7 +23,7 @@ from verifiers.sources.pg_basebackup import LABEL, MANIFEST, TAR
 from verifiers.sources.unwrapping import decompress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from verifiers.postgres.physical import Target
@@ -115,7 +115,7 @@ def _unpack_one(path: Path, target: Path, written: Callable[[int], None]) -> int
     return done
 
 
-def lay_tablespaces(server: SandboxServer, data: Path, spaces: dict[str, Path]) -> None:
+def lay_tablespaces(server: SandboxServer, data: Path, spaces: Mapping[str, Path]) -> None:
     """Let the cluster find its tablespaces in the sandbox, and nothing elsewhere."""
     links = data / "pg_tblspc"
     links.mkdir(mode=0o700, exist_ok=True)
@@ -131,7 +131,7 @@ def verify(server: SandboxServer, data: Path, *, parse_wal: bool, deadline_s: fl
     argv = ["pg_verifybackup", "--quiet", *([] if parse_wal else ["--no-parse-wal"]), server.inside(data)]
     done = server.run(argv, deadline_s=deadline_s)
     expected = "every file of backup_manifest, each with its checksum, and no other"
-    problems = _said(done, "pg_verifybackup")
+    problems = complaints(done, "pg_verifybackup")
     if done.returncode == 0:
         files = sum(len(files) for _, _, files in os.walk(data))
         observed = {"files": files, "walParsed": parse_wal}
@@ -146,7 +146,8 @@ def verify(server: SandboxServer, data: Path, *, parse_wal: bool, deadline_s: fl
     return Check("archive.complete", Assurance.RESTORED, Verdict.FAIL, expected, told, said)
 
 
-def _said(done: Completed, program: str) -> list[str]:
+def complaints(done: Completed, program: str) -> list[str]:
+    """Return what a client program complained of, a line each, without its name and its hints."""
     text = done.stderr.read_text(encoding="utf-8", errors="replace")[: 1 << 20]
     lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith(("hint:", "detail:"))]
@@ -171,7 +172,7 @@ def label_of(data: Path) -> Label:
         raise PhysicalError(f"cannot read {LABEL}: {error.strerror}") from error
 
 
-def make_ready(server: SandboxServer, data: Path, spaces: dict[str, Path], target: Target) -> None:
+def make_ready(server: SandboxServer, data: Path, spaces: Mapping[str, Path], target: Target) -> None:
     """Take the copy's own will from it, and give it to the sandbox's user."""
     for name in _WILL:
         (data / name).unlink(missing_ok=True)

@@ -14,11 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg
 
-from guardian.drills import cluster_files
+from guardian.drills import chain, cluster_files
 from guardian.drills.checklist import StopDrill
-from guardian.drills.obtaining import Allowance
-from verifiers.compressed import DamagedError
-from verifiers.layout import Layout
 from verifiers.manifest import digest_check
 from verifiers.postgres import checks
 from verifiers.postgres.physical import (
@@ -86,16 +83,24 @@ class PhysicalDrill:
         run.prove_isolation(self._isolation, self._folder)
         (self._folder / "box").mkdir(mode=0o700, exist_ok=True)
         with run.phase("restore"):
-            spaces = self._unpack(copy)
-        major = self._major()
-        server = SandboxServer(self._folder, find_programs(major, exact=True), self._isolation)
+            links = chain.gather(run, self._item, copy, self._folder / "box")
+        spaces = dict(links[-1].spaces)
+        server = SandboxServer(self._folder, find_programs(self._major(links[0].folder), exact=True), self._isolation)
         server.prepare()
-        cluster_files.lay_tablespaces(server, self._data, spaces)
-        cluster_files.give(self._data, self._isolation.user)
-        for folder in spaces.values():
-            cluster_files.give(folder, self._isolation.user)
+        for link in links:
+            cluster_files.lay_tablespaces(server, link.folder, link.spaces)
+            for folder in (link.folder, *link.spaces.values()):
+                cluster_files.give(folder, self._isolation.user)
         with run.phase("verify archive"):
-            control, label = self._verify(server)
+            for link in links:
+                self._verify(server, link.folder)
+        if len(links) > 1:
+            with run.phase("restore"):
+                chain.combine(run, server, links, self._data)
+        try:
+            control, label = cluster_files.control_of(server, self._data), cluster_files.label_of(self._data)
+        except PhysicalError as error:
+            run.incomplete(str(error))
         self._checksums = control.checksums
         with run.phase("fetch"):
             self._fetch_wal(label, control)
@@ -122,42 +127,24 @@ class PhysicalDrill:
             run.incomplete(item.reason)
         return fetched.dump
 
-    def _unpack(self, copy: Path) -> dict[str, Path]:
-        run = self._run
-        if self._item.form.layout is Layout.CLUSTER:
-            copy.rename(self._data)
-            return {}
-        may = Allowance(self._folder, run.settings.disk_quota, run.tell)
-        before = int(run.measurements["backupBytes"])
+    def _major(self, copy: Path) -> int:
         try:
-            spaces = cluster_files.unpack(copy, self._data, lambda done: may.written("restore", before, done))
-        except DamagedError as error:
-            run.incomplete(str(error))
-        cluster_files.discard(copy)
-        return spaces
-
-    def _major(self) -> int:
-        try:
-            text = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
+            text = (copy / "PG_VERSION").read_text(encoding="ascii").strip()
             return int(text)
         except (OSError, ValueError) as error:
             raise StopDrill("the copy has no PG_VERSION that tells which server it is of") from error
 
-    def _verify(self, server: SandboxServer) -> tuple[Control, Label]:
+    def _verify(self, server: SandboxServer, copy: Path) -> None:
         run = self._run
-        parse_wal = any((self._data / "pg_wal").glob("[0-9A-F]" * 24))
+        parse_wal = any((copy / "pg_wal").glob("[0-9A-F]" * 24))
         [check] = run.checklist.run(
             ["archive.complete"],
-            lambda: cluster_files.verify(server, self._data, parse_wal=parse_wal, deadline_s=max(1.0, run.left_s())),
+            lambda: cluster_files.verify(server, copy, parse_wal=parse_wal, deadline_s=max(1.0, run.left_s())),
         )
         if check.verdict is not Verdict.PASS:
             raise StopDrill("archive.complete did not pass")
         if not parse_wal and run.job.wal is None:
             run.incomplete("it was made without the write-ahead log it needs, and no `wal:` archive is configured")
-        try:
-            return cluster_files.control_of(server, self._data), cluster_files.label_of(self._data)
-        except PhysicalError as error:
-            run.incomplete(str(error))
 
     def _fetch_wal(self, label: Label, control: Control) -> None:
         """Copy the archive, and see that no segment is missing between the backup and its newest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from verifiers.sandbox.programs import all_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from guardian.model import Drill
     from verifiers.sandbox.isolation import Provider
@@ -130,3 +132,45 @@ def test_settings_that_came_with_the_copy_are_not_followed(plant: Plant) -> None
         plant.sql("ALTER SYSTEM RESET archive_command", database="postgres")
     drill = proved(plant.drill())
     assert drill.result.restored
+
+
+@pytest.mark.parametrize("options", [("-Fp",), ("-Ft", "-z")], ids=" ".join)
+def test_increments_are_combined_with_what_they_build_on(plant: Plant, options: tuple[str, ...]) -> None:
+    plant.sql("DROP TABLE IF EXISTS steps")
+    plant.sql("CREATE TABLE steps (n int)")
+    chain(plant, *options)
+    plant.assertion = "SELECT count(*) FROM steps"
+    drill = proved(plant.drill())
+    assert by_id(drill)["assertions"].observed == {"asked": 3}
+    assert drill.result.measurements["chainLength"] == 3
+
+
+def test_increment_whose_parent_is_gone_is_no_backup(plant: Plant) -> None:
+    plant.sql("DROP TABLE IF EXISTS steps")
+    plant.sql("CREATE TABLE steps (n int)")
+    first, second, _ = chain(plant)
+    shutil.rmtree(second)
+    drill = plant.drill()
+    assert drill.result.verdict is Verdict.FAIL
+    assert "there is no such copy" in by_id(drill)["archive.complete"].message
+    shutil.rmtree(first)
+
+
+def test_increment_whose_parent_was_damaged_is_no_backup(plant: Plant) -> None:
+    plant.sql("DROP TABLE IF EXISTS steps")
+    plant.sql("CREATE TABLE steps (n int)")
+    first, _, _ = chain(plant)
+    (first / "global/pg_filenode.map").write_bytes(b"\0" * 524)
+    drill = plant.drill()
+    assert drill.result.verdict is Verdict.FAIL
+    assert "checksum mismatch" in by_id(drill)["archive.complete"].message
+
+
+def chain(plant: Plant, *options: str) -> list[Path]:
+    """Take a whole copy and two increments, a row before each; return their folders, oldest first."""
+    made: list[Path] = []
+    for number in range(3):
+        plant.sql(f"INSERT INTO steps VALUES ({number})")
+        since = [f"--incremental={made[-1] / 'backup_manifest'}"] if made else []
+        made.append(plant.back_up(*(options or ("-Fp",)), *since, name=f"2026030{number + 1}T110000Z"))
+    return made

@@ -31,6 +31,9 @@ _LOG_BYTES: Final = 1 << 32
 _LABEL_START: Final = re.compile(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+) \(file ([0-9A-F]{24})\)$", re.MULTILINE)
 
 
+_INCREMENTAL: Final = re.compile(r"^INCREMENTAL FROM LSN: ([0-9A-F]+/[0-9A-F]+)$", re.MULTILINE)
+
+
 class PhysicalError(VerifierError):
     """A file that every backup of a cluster has is not what it must be."""
 
@@ -121,10 +124,14 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What backup_label says: the log that a recovery needs begins here."""
+    """What backup_label says: the log that a recovery needs begins here.
+
+    incremental_from: where the copy began that this one builds on, None for one that stands alone.
+    """
 
     lsn: str
     segment: str
+    incremental_from: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Label:
@@ -132,7 +139,8 @@ class Label:
         found = _LABEL_START.search(text)
         if found is None:
             raise PhysicalError("backup_label names no START WAL LOCATION: it is not the label of a backup")
-        return cls(found[1], found[2])
+        since = _INCREMENTAL.search(text)
+        return cls(found[1], found[2], since[1] if since else None)
 
     def first(self, segment_bytes: int) -> Segment:
         """Return the first segment that a recovery reads."""

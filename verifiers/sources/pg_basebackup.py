@@ -8,12 +8,14 @@ Invariant: a symbolic link is never followed; a backup that has one, as plain on
 
 from __future__ import annotations
 
+import io
 import re
 import stat
+import tarfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from verifiers.compressed import SUFFIXES
+from verifiers.compressed import SUFFIXES, DamagedError, Unpacker
 from verifiers.layout import Layout
 from verifiers.sources.base import BackupItem, Fetched, SourceError
 from verifiers.sources.copying import Copier, tree_size
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 MANIFEST = "backup_manifest"
 LABEL = "backup_label"
 _CONTROL = "global/pg_control"
+_BEGINNING = 1 << 20
+_LABEL_CHARS = 1 << 16
 _SUFFIX = "|".join(re.escape(suffix) for suffix in SUFFIXES)
 TAR = re.compile(rf"(base|pg_wal|[1-9][0-9]{{0,9}})\.tar({_SUFFIX})?")
 _LABEL_TIME = re.compile(r"^START TIME: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)$", re.MULTILINE)
@@ -75,6 +79,38 @@ def _item(path: Path) -> BackupItem | None:
         return BackupItem(identity, path, taken_at, tree_size(path), not reason, reason, form=Named(identity, layout))
     except FileNotFoundError:
         return None
+
+
+def label_text(path: Path) -> str | None:
+    """Return the backup_label of a copy, of a tar one from its beginning; None if there is none to be read."""
+    try:
+        if (path / LABEL).is_file():
+            return (path / LABEL).read_text(encoding="utf-8", errors="replace")[:_LABEL_CHARS]
+        base = next((entry for entry in path.iterdir() if (m := TAR.fullmatch(entry.name)) and m[1] == "base"), None)
+        if base is None or base.is_symlink():
+            return None
+        with tarfile.open(fileobj=io.BytesIO(_beginning(base)), mode="r|") as archive:
+            for member in archive:
+                if member.name in {LABEL, f"./{LABEL}"} and member.isreg():
+                    content = archive.extractfile(member)
+                    return content.read(_LABEL_CHARS).decode("utf-8", "replace") if content else None
+    except (OSError, tarfile.TarError, DamagedError, EOFError):
+        return None
+    return None
+
+
+def _beginning(path: Path) -> bytes:
+    """Return the first bytes of a tar, decompressed; pg_basebackup writes the label first."""
+    with path.open("rb") as file:
+        data = file.read(_BEGINNING)
+    if path.suffix not in SUFFIXES:
+        return data
+    unpacker, found = Unpacker(SUFFIXES[path.suffix]), b""
+    for piece in unpacker.feed(data):
+        found += piece
+        if len(found) >= _BEGINNING:
+            break
+    return found
 
 
 def _lacking(path: Path, names: set[str], *, tar: bool) -> str:
