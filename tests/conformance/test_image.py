@@ -95,7 +95,7 @@ def test_image_says_what_it_is_and_how_large(images: image.Images) -> None:
     assert settings["Entrypoint"] == ["/usr/bin/tini", "--", "guardian"]
     assert settings["Cmd"] == ["run"]
     assert "/var/lib/guardian" in settings["Volumes"]
-    assert "/healthz" in " ".join(settings["Healthcheck"]["Test"])
+    assert "/healthz" in " ".join(described["Healthcheck"]["Test"])
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     size = described["Size"] / 1e6
     images.log.append(f"size: {size:.0f} MB in {len(described['RootFS']['Layers'])} layers")
@@ -229,7 +229,7 @@ def test_daemon_inside_answers_its_health_check_and_stops_when_told(guardian: Gu
     assert guardian.run("init").returncode == 0
     with (guardian.folder / "guardian.yaml").open("a", encoding="utf-8") as config:
         config.write('schedules: [{job: scan, cron: "0 3 * * *"}]\n')
-    check = images.inspect(NAME)["Config"]["Healthcheck"]["Test"]
+    check = images.inspect(NAME)["Healthcheck"]["Test"]
     started = guardian.run(options=("--detach", "--name", "guardian-daemon"))
     try:
         assert started.returncode == 0, started.stderr
