@@ -141,6 +141,7 @@ COVERAGES: list[Any] = [
                 "reason": "no daemon ran",
             }
         ],
+        "astray": [],
         "manual": [],
         "complete": False,
         "note": "",

@@ -284,6 +284,7 @@ class Coverage(Shape):
     jobs: list[dict[str, Any]]
     counts: dict[str, int]
     missing: list[dict[str, Any]]
+    astray: list[dict[str, Any]]
     manual: list[dict[str, Any]]
     complete: bool
     note: str

@@ -125,7 +125,8 @@ def coverage(
     """List every slot that the recorded schedules made due, and name those that nobody ran.
 
     Judges whether the evidence is complete, not what it says: a drill that failed counts as run.
-    Exit 0 if no slot is missing, 1 if one is, 3 if no schedule was recorded for the whole period.
+    Exit 0 if no slot is missing, 1 if one is, or a record contradicts the schedule, 3 if no schedule was recorded for
+    the whole period.
     """
     settings = config.load(config_file)
     document = covering.coverage(
@@ -138,7 +139,7 @@ def coverage(
         terminal.print_json(document)
     else:
         terminal.out().print(coverage_table.coverage_report(document))
-    sys.exit(1 if document["missing"] else 0 if document["promised"] else 3)
+    sys.exit(1 if document["missing"] or document["astray"] else 0 if document["promised"] else 3)
 
 
 @app.command("export")

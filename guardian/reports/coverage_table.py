@@ -47,6 +47,13 @@ def coverage_report(document: Mapping[str, Any]) -> RenderableType:
     ][:_MOST_NAMED]
     if len(missing) > _MOST_NAMED:
         parts.append(Text(f"  ... and {len(missing) - _MOST_NAMED} more; --format json lists all"))
+    astray = document["astray"]
+    if astray:
+        parts.append(Text(f"ASTRAY: {len(astray)} record(s) name slots for which they do not count:", style="bold red"))
+        parts += [
+            Text(f"  record {entry['index']} {entry['result']} {words.plain(entry['slot'])}  {entry['reason']}")
+            for entry in astray[:_MOST_NAMED]
+        ]
     by_hand = sum(entry["runs"] for entry in document["manual"])
     if by_hand:
         parts.append(Text(f"runs by hand, which no schedule asked for: {by_hand}", style="dim"))
@@ -66,6 +73,8 @@ def _conclusion(document: Mapping[str, Any]) -> Text:
         return Text(f"MISSING: {missing} slot(s) were not run:", style="bold red")
     if not document["promised"]:
         return Text("NOT KNOWN: no schedule was recorded for the whole period", style="bold yellow")
+    if document["astray"]:
+        return Text("NOT KNOWN: records contradict the schedule", style="bold yellow")
     if waiting:
         return Text(f"none missing so far; {waiting} slot(s) are open: due, and still within their grace")
     return Text("complete: every slot was run", style="green")

@@ -8,18 +8,16 @@ functions that open the log.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from guardian.errors import UsageError
 from guardian.model import Slot, rfc3339
-from guardian.slots import instants
+from guardian.usecases.coverage_told import MOMENT, Job, Schedule, Told, slots_of, told_by
 from guardian.usecases.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evidence.verify import VerifiedRecord
     from guardian.settings import Settings
@@ -27,50 +25,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "guardian/coverage/v2"
 STATES: Final = ("passed", "failed", "error", "skipped", "missed", "open", "absent")
 MISSING: Final = ("missed", "absent")
-_MOMENT: Final = timedelta(microseconds=1)  # slots are due at whole seconds
-_MOST_SLOTS: Final = 50_000  # of one job: one a minute for a month; more is a list that nobody reads
 _ABSENT: Final = "no record closes it: it is still running, or no daemon was alive since to close it"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job of a recorded schedule. schedules: (cron, time zone) of each."""
-
-    name: str
-    asset: str | None
-    service: str | None
-    schedules: Sequence[tuple[str, str]]
-    grace_s: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A recorded schedule, in force for slots due after `since` up to `until` (None: still)."""
-
-    record: VerifiedRecord
-    since: datetime
-    until: datetime | None
-    jobs: Sequence[Job]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry of `schedules`."""
-        return {
-            "recordId": self.record.record_id,
-            "index": self.record.index,
-            "effectiveFrom": rfc3339(self.since),
-            "effectiveTo": rfc3339(self.until) if self.until else None,
-        }
-
-
-@dataclass(slots=True)
-class _Told:
-    """What the records say of slots. attempts: by slot id, in the log's order."""
-
-    schedules: list[Schedule] = field(default_factory=list)
-    attempts: dict[str, list[VerifiedRecord]] = field(default_factory=lambda: defaultdict(list))
-    manual: dict[tuple[str, str | None], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    services: dict[str, str | None] = field(default_factory=dict)  # by asset, for runs by hand
 
 
 def coverage(
@@ -108,8 +63,12 @@ def population(
     lease_s: int,
     services: frozenset[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the coverage document of `records`, oldest first. as_of: aware; slots due later are not in it."""
-    told = _told(records)
+    """Return the coverage document of `records`, oldest first. as_of: aware; slots due later are not in it.
+
+    astray: records that name a slot of the period and do not count for it, with the reason. manual: runs by hand that
+    ended in the period.
+    """
+    told = told_by(records)
     first = told.schedules[0].since if told.schedules else None
     begin, end = since or first or as_of, until or as_of
     if begin > end:
@@ -118,7 +77,7 @@ def population(
     for schedule in told.schedules:
         for job in schedule.jobs:
             if services is None or job.service in services:
-                _add(jobs, job, _slots_of(schedule, job, begin, min(end, as_of)), told, as_of, lease_s)
+                _add(jobs, job, slots_of(schedule, job, begin, min(end, as_of)), told, as_of, lease_s)
     listed = [_with_counts(jobs[name]) for name in sorted(jobs)]
     total: Counter[str] = Counter()
     for entry in listed:
@@ -135,11 +94,7 @@ def population(
         for slot in entry["slots"]
         if slot["state"] in MISSING
     ]
-    manual = [
-        {"job": job, "asset": asset, "runs": results.total(), "results": dict(sorted(results.items()))}
-        for (job, asset), results in sorted(told.manual.items(), key=lambda item: (item[0][0], item[0][1] or ""))
-        if services is None or told.services.get(asset or "") in services
-    ]
+    astray = _astray(told, jobs, begin, min(end, as_of), services)
     return {
         "schema": SCHEMA,
         "environment": environment,
@@ -150,9 +105,10 @@ def population(
         "jobs": listed,
         "counts": {state: total[state] for state in STATES},
         "missing": sorted(missing, key=lambda entry: (entry["due"], entry["job"])),
-        "manual": manual,
+        "astray": astray,
+        "manual": _manual([one for one in told.manual if begin <= _ended(one) < end and _is_of(one, services)]),
         "promised": first is not None and begin >= first,
-        "complete": first is not None and begin >= first and not missing and total["open"] == 0,
+        "complete": first is not None and begin >= first and not missing and not astray and total["open"] == 0,
         "note": _note(first, begin, end),
     }
 
@@ -165,7 +121,7 @@ def unrun_drills(
     Only slots since the asset's newest drill that passed, which makes up for what was missed before it; of a job with
     more slots than can be listed, the newest. reach: how far back; aware `now` is what ages are counted from.
     """
-    told = _told(records)
+    told = told_by(records)
     passed = {
         record.predicate["asset"]: datetime.fromisoformat(record.predicate["run"]["finishedOn"])
         for record in records
@@ -184,7 +140,7 @@ def unrun_drills(
 def _newest_slots(schedule: Schedule, job: Job, begin: datetime, now: datetime) -> list[Slot]:
     while True:
         try:
-            return list(_slots_of(schedule, job, begin, now))
+            return list(slots_of(schedule, job, begin, now))
         except UsageError:
             begin += (now - begin) / 2
 
@@ -204,66 +160,82 @@ def _attributes(job: Job, slot: Mapping[str, Any], now: datetime) -> dict[str, A
     }
 
 
-def _told(records: Sequence[VerifiedRecord]) -> _Told:
-    told = _Told()
-    schedules: list[VerifiedRecord] = []
-    starts: list[datetime] = []
-    latest = ""  # when the last run since the first schedule ended; one form of text, so that it sorts as time
-    for record in records:
-        if record.kind == "schedule":
-            # Never from before what the log already held: a backdated one would make slots vanish that were due.
-            start = max(record.predicate["effectiveFrom"], latest)
-            schedules.append(record)
-            starts.append(datetime.fromisoformat(start))
-        if schedules:
-            latest = max(latest, record.predicate["run"]["finishedOn"])
-    for record, start, end in zip(schedules, starts, [*starts[1:], None], strict=False):
-        jobs = [_job(entry) for entry in record.predicate["jobs"]]
-        told.schedules.append(Schedule(record, start, end, jobs))
-    for record in records:
-        run, asset = record.predicate["run"], record.predicate.get("asset")
-        if run["slot"] is not None:
-            told.attempts[run["slot"]].append(record)
-        elif run["trigger"] == "manual" and record.kind not in {"schedule", "key-event"}:
-            told.manual[run["job"], asset][record.predicate["result"]] += 1
-        if asset is not None:
-            told.services[asset] = record.predicate.get("service")
-    return told
+def _is_of(record: VerifiedRecord, services: frozenset[str] | None) -> bool:
+    return services is None or record.predicate.get("service") in services
 
 
-def _job(entry: Mapping[str, Any]) -> Job:
-    return Job(
-        name=entry["job"],
-        asset=entry["asset"],
-        service=entry["service"],
-        schedules=[(one["cron"], one["timeZone"]) for one in entry["schedules"]],
-        grace_s=entry["graceSeconds"],
-        attempts=entry["attempts"],
+def _ended(record: VerifiedRecord) -> datetime:
+    return datetime.fromisoformat(record.predicate["run"]["finishedOn"])
+
+
+def _manual(records: Iterable[VerifiedRecord]) -> list[dict[str, Any]]:
+    runs: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
+    for record in records:
+        runs[record.predicate["run"]["job"], record.predicate.get("asset")][record.predicate["result"]] += 1
+    return [
+        {"job": job, "asset": asset, "runs": results.total(), "results": dict(sorted(results.items()))}
+        for (job, asset), results in sorted(runs.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    ]
+
+
+def _astray(
+    told: Told, jobs: Mapping[str, Mapping[str, Any]], begin: datetime, end: datetime, services: frozenset[str] | None
+) -> list[dict[str, Any]]:
+    """Return the records of slots with begin <= due < end that do not count for them, in the log's order."""
+    found = [(record, "it is no record of a scheduled run of that slot's job") for record in told.alien]
+    listed = {slot["slot"]: slot for entry in jobs.values() for slot in entry["slots"]}
+    for name, records in told.attempts.items():
+        if name not in listed:
+            if not _is_promised(told, name):
+                found += [(record, "no recorded schedule makes that slot due") for record in records]
+            continue
+        closed = next((at for at, one in enumerate(records) if one.record_id == listed[name]["closedBy"]), len(records))
+        for at, record in enumerate(records):
+            if at > closed:
+                found.append((record, f"record {records[closed].index} had closed that slot before"))
+            elif record.predicate["run"]["attempt"] != at + 1:
+                found.append((record, f"it is attempt {record.predicate['run']['attempt']}, where {at + 1} was next"))
+    return [
+        {
+            "slot": record.predicate["run"]["slot"],
+            "recordId": record.record_id,
+            "index": record.index,
+            "result": record.predicate["result"],
+            "reason": reason,
+        }
+        for record, reason in sorted(found, key=lambda one: one[0].index)
+        if _is_of(record, services) and begin <= _due(record) < end
+    ]
+
+
+def _due(record: VerifiedRecord) -> datetime:
+    """Return when the slot that a record names was due; when the run ended, where that cannot be told."""
+    try:
+        due = datetime.fromisoformat(str(record.predicate["run"]["slot"]).rpartition("@")[2])
+    except ValueError:
+        return _ended(record)
+    return due if due.tzinfo else _ended(record)
+
+
+def _is_promised(told: Told, slot: str) -> bool:
+    name, _, text = slot.rpartition("@")
+    try:
+        due = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return any(
+        any(True for _ in slots_of(schedule, job, due, due + MOMENT))
+        for schedule in told.schedules
+        for job in schedule.jobs
+        if job.name == name and slot == Slot(name, due).id
     )
-
-
-def _slots_of(schedule: Schedule, job: Job, begin: datetime, end: datetime) -> Iterator[Slot]:
-    """Yield the slots of `job` with begin <= due < end that were due while its schedule was in force."""
-    after = max(schedule.since, begin - _MOMENT)
-    until = end - _MOMENT if schedule.until is None else min(end - _MOMENT, schedule.until)
-    if after >= until:
-        return
-    due: set[datetime] = set()
-    for cron, zone in job.schedules:
-        due.update(islice(instants(cron, zone, after, until), _MOST_SLOTS + 1))
-    if len(due) > _MOST_SLOTS:
-        raise UsageError(
-            f"{job.name} has over {_MOST_SLOTS:,} slots then; ask for a shorter period with --from and --to"
-        )
-    for instant in sorted(due):
-        yield Slot(job.name, instant)
 
 
 def _add(
     jobs: dict[str, dict[str, Any]],
     job: Job,
     slots: Iterable[Slot],
-    told: _Told,
+    told: Told,
     as_of: datetime,
     lease_s: int,
 ) -> None:
@@ -275,19 +247,21 @@ def _add(
 
 
 def _slot(slot: Slot, job: Job, attempts: Sequence[VerifiedRecord], as_of: datetime, lease_s: int) -> dict[str, Any]:
-    ended = sorted(attempts, key=lambda record: (record.predicate["run"]["attempt"], record.index))
     grace_over = as_of > slot.due + timedelta(seconds=job.grace_s + lease_s)
-    if not ended:
+    closing = None
+    if not attempts:
         state, reason = ("absent", _ABSENT) if grace_over else ("open", None)
     else:
-        last = ended[-1].predicate
-        again = last["result"] == "ERROR" and last["run"]["attempt"] < job.attempts and not grace_over
-        state, reason = ("open" if again else last["result"].lower()), last.get("reason")
+        # What closed the slot decides: a run that came later, however it ended, is no run of it.
+        closing = next((one for one in attempts if _closes(one, job)), None)
+        last = (closing or attempts[-1]).predicate
+        state, reason = ("open" if closing is None and not grace_over else last["result"].lower()), last.get("reason")
     return {
         "slot": slot.id,
         "due": rfc3339(slot.due),
         "state": state,
         "reason": reason,
+        "closedBy": closing.record_id if closing else None,
         "attempts": [
             {
                 "attempt": record.predicate["run"]["attempt"],
@@ -296,9 +270,16 @@ def _slot(slot: Slot, job: Job, attempts: Sequence[VerifiedRecord], as_of: datet
                 "index": record.index,
                 "finishedOn": record.predicate["run"]["finishedOn"],
             }
-            for record in ended
+            for record in attempts
         ],
     }
+
+
+def _closes(record: VerifiedRecord, job: Job) -> bool:
+    """Tell whether no attempt follows this one: it came to a result, or was the last there may be."""
+    result: str = record.predicate["result"]
+    attempt: int = record.predicate["run"]["attempt"]
+    return result != "ERROR" or attempt >= job.attempts
 
 
 def _with_counts(entry: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,9 @@ def test_command_names_the_missing_slot_and_exits_1(diary: Diary) -> None:
     assert json.loads(ran.stdout)["complete"]
     ran = guardian("evidence", "coverage", "--from", "2026-03-01", *period[2:])
     assert (ran.code, "NOT KNOWN" in ran.stdout) == (3, True)
+    diary.ran("drill:erp", MONDAY + timedelta(hours=4))
+    ran = guardian("evidence", "coverage", *period)
+    assert (ran.code, "ASTRAY: 1 record(s)" in ran.stdout, "complete" in ran.stdout) == (1, True, False)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2026-03-02T03:00:00"])
@@ -227,3 +231,105 @@ def test_period_that_runs_backwards_is_refused(diary: Diary) -> None:
     diary.schedule(MONDAY, NIGHTLY)
     with pytest.raises(UsageError, match="runs backwards"):
         diary.covers(MONDAY + DAY, MONDAY, MONDAY + DAY)
+
+
+def test_result_that_closed_a_slot_is_not_bettered_by_a_later_record(diary: Diary) -> None:
+    diary.schedule(MONDAY, NIGHTLY)
+    due = MONDAY + timedelta(hours=3)
+    diary.ran("drill:erp", due, result="MISSED")
+    diary.ran("drill:erp", due, attempt=2)
+    document = diary.covers(MONDAY, MONDAY + DAY, MONDAY + DAY)
+    assert states(document) == {"2026-03-02T03:00": "missed"}
+    [odd] = document["astray"]
+    assert odd["slot"] == "drill:erp@2026-03-02T03:00:00Z"
+    assert "had closed that slot before" in odd["reason"]
+
+
+def test_two_records_of_one_attempt_and_one_that_lacks_the_attempt_before_are_told(diary: Diary) -> None:
+    diary.schedule(MONDAY, NIGHTLY | {"attempts": 3})
+    diary.ran("drill:erp", MONDAY + timedelta(hours=3), attempt=2)
+    diary.ran("drill:erp", MONDAY + DAY + timedelta(hours=3), attempt=1)
+    diary.ran("drill:erp", MONDAY + DAY + timedelta(hours=3), attempt=1)
+    document = diary.covers(MONDAY, MONDAY + 2 * DAY, MONDAY + 3 * DAY)
+    assert [odd["reason"] for odd in document["astray"]] == [
+        "it is attempt 2, where 1 was next",
+        "it is attempt 1, where 2 was next",
+    ]
+    assert not document["complete"]
+
+
+@pytest.mark.parametrize("how", ["a run by hand", "another asset's drill", "a scan"])
+def test_record_that_no_run_of_the_slots_job_leaves_closes_no_slot(diary: Diary, how: str) -> None:
+    diary.schedule(MONDAY, NIGHTLY)
+    due = MONDAY + timedelta(hours=3)
+    run = new_run("drill", due, due, claim=Claim(Slot("drill:erp", due), token=1, attempt=1))
+    with Ledger(diary.settings, writable=True) as ledger:
+        context = ledger.context()
+        made = {
+            "a run by hand": lambda: unfinished_drill(
+                replace(run, trigger="manual"), context, asset="erp", service="erp-plant1", reason="r"
+            ),
+            "another asset's drill": lambda: unfinished_drill(
+                run, context, asset="crm", service="erp-plant1", reason="r"
+            ),
+            "a scan": lambda: unfinished_scan(run, context, reason="r"),
+        }
+        ledger.append([made[how]()])
+    document = diary.covers(MONDAY, MONDAY + DAY, MONDAY + DAY)
+    assert states(document) == {"2026-03-02T03:00": "absent"}
+    [odd] = document["astray"]
+    assert odd["reason"] == "it is no record of a scheduled run of that slot's job"
+
+
+def test_record_of_a_slot_that_no_schedule_made_due_is_told(diary: Diary) -> None:
+    diary.schedule(MONDAY, NIGHTLY)
+    diary.ran("drill:erp", MONDAY + timedelta(hours=3))
+    diary.ran("drill:erp", MONDAY + timedelta(hours=4))
+    document = diary.covers(MONDAY, MONDAY + DAY, MONDAY + DAY)
+    assert [(odd["slot"], odd["reason"]) for odd in document["astray"]] == [
+        ("drill:erp@2026-03-02T04:00:00Z", "no recorded schedule makes that slot due")
+    ]
+    assert not document["complete"]
+    assert diary.covers(MONDAY, MONDAY + DAY, MONDAY + DAY, services=frozenset({"other"}))["astray"] == []
+    assert diary.covers(MONDAY + DAY, MONDAY + 2 * DAY, MONDAY + 2 * DAY)["astray"] == []
+
+
+def test_schedule_dated_into_the_future_doubles_no_slot(diary: Diary) -> None:
+    diary.schedule(MONDAY, NIGHTLY)
+    with Ledger(diary.settings, writable=True) as ledger:
+        run = replace(new_run("schedule", MONDAY, MONDAY), started_on=MONDAY + 5 * DAY)
+        ledger.append([schedule(run, ledger.context(), [], digest="0" * 64, supersedes=None)])
+    diary.schedule(MONDAY + DAY, NIGHTLY)
+    document = diary.covers(MONDAY, MONDAY + 7 * DAY, MONDAY + 7 * DAY)
+    [job] = document["jobs"]
+    slots = [slot["slot"] for slot in job["slots"]]
+    assert len(slots) == len(set(slots)) == 7
+
+
+def test_runs_by_hand_are_those_that_ended_in_the_period_and_of_the_services_asked_for(diary: Diary) -> None:
+    diary.schedule(MONDAY, NIGHTLY)
+    with Ledger(diary.settings, writable=True) as ledger:
+        for day, service in ((1, "erp-plant1"), (3, "erp-plant2")):  # the asset went over to another service
+            run = new_run("drill", MONDAY + day * DAY, MONDAY + day * DAY)
+            ledger.append([unfinished_drill(run, ledger.context(), asset="erp", service=service, reason="r")])
+    runs = {
+        (days, service): sum(
+            one["runs"]
+            for one in diary.covers(
+                MONDAY, MONDAY + days * DAY, MONDAY + 9 * DAY, services=service and frozenset({service})
+            )["manual"]
+        )
+        for days in (1, 2, 9)
+        for service in (None, "erp-plant1", "erp-plant2")
+    }
+    assert runs == {
+        (1, None): 0,
+        (1, "erp-plant1"): 0,
+        (1, "erp-plant2"): 0,
+        (2, None): 1,
+        (2, "erp-plant1"): 1,
+        (2, "erp-plant2"): 0,
+        (9, None): 2,
+        (9, "erp-plant1"): 1,
+        (9, "erp-plant2"): 1,
+    }
