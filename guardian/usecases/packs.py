@@ -34,9 +34,10 @@ from guardian.store.database import Database
 from guardian.store.packs import DONE, FAILED, QUEUED, RUNNING
 from guardian.store.tables import PackRow
 from guardian.usecases import export, tokens
-from guardian.usecases.coverage import coverage
+from guardian.usecases.coverage import population
 from guardian.usecases.ledger import Ledger
-from guardian.usecases.reading import MAX_LIMIT, Reading, Scope
+from guardian.usecases.reading import Scope
+from guardian.usecases.reading_rows import record_row
 
 if TYPE_CHECKING:
     import threading
@@ -210,12 +211,18 @@ def _write(
     scope = Scope(services=holder.services, since=holder.since, until=holder.until)
     if scope == Scope():
         return export.export(settings, path, replace=True, progress=progress).records
-    now = datetime.now(UTC)
-    document = coverage(
-        settings, since=_moment(scope.since), until=_moment(scope.until), now=now, services=scope.services
-    )
-    chosen = list(_indexes(settings, scope))
     with Ledger(settings, writable=False) as ledger:
+        records = ledger.records()  # and not the index, which may be behind, or edited
+        document = population(
+            records,
+            environment=settings.environment,
+            since=_moment(scope.since),
+            until=_moment(scope.until),
+            as_of=datetime.now(UTC),
+            lease_s=settings.daemon.lease_s,
+            services=scope.services,
+        )
+        chosen = [one.index for one in records if scope.allows(record_row(one.index, one.kind, one.statement))]
         written = write_pack(
             path,
             ledger.log,
@@ -226,17 +233,6 @@ def _write(
             progress=progress,
         )
     return written.records
-
-
-def _indexes(settings: Settings, scope: Scope) -> Iterator[int]:
-    with Reading(settings) as reading:
-        cursor: int | None = None
-        while True:
-            page = reading.records(scope, newest_first=False, limit=MAX_LIMIT, cursor=cursor)
-            yield from (row["index"] for row in page["records"])
-            cursor = page["next"]
-            if cursor is None:
-                return
 
 
 def _moment(text: str | None) -> datetime | None:

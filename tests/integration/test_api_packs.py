@@ -14,6 +14,7 @@ import pytest
 
 from guardian.model import rfc3339
 from guardian.usecases import packs, tokens
+from guardian.usecases.reading import Reading, Scope
 from tests.api_support import Api, await_true, settings_with_api, token
 from tests.reading_support import START
 from tests.support import guardian
@@ -198,6 +199,23 @@ def test_a_pack_of_a_token_that_was_revoked_meanwhile_is_not_written(tmp_path: P
     assert found["state"] == "failed"
     assert "token" in found["problem"]
     assert not list(packs.folder(settings).glob("*.zip"))
+
+
+def test_a_pack_of_a_limited_token_lacks_no_record_that_the_index_lacks(tmp_path: Path) -> None:
+    settings = settings_with_api(tmp_path)
+    added = tokens.add(settings, "one", "auditor", services=["erp-plant1"])
+    with Reading(settings) as reading:
+        rows = reading.records(Scope(services=frozenset({"erp-plant1"})), limit=200)["records"]
+    erp = [row["index"] for row in rows if row["service"] == "erp-plant1"]
+    with sqlite3.connect(str(settings.storage.database)) as connection:
+        connection.execute("DELETE FROM index_record WHERE idx = ?", [erp[0]])
+    requests = packs.Requests(settings)
+    pack = requests.add(added.id)
+    _write_all(settings)
+    found = requests.file(pack["id"], added.id)
+    requests.close()
+    assert found is not None
+    assert set(erp) <= set(indexes(found[0]))
 
 
 def test_a_pack_goes_when_its_day_is_over(tmp_path: Path) -> None:
