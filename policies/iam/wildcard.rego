@@ -9,9 +9,10 @@
 #   SetDefaultPolicyVersion, Attach*Policy, Put*Policy), becoming somebody (CreateAccessKey, CreateLoginProfile,
 #   UpdateLoginProfile, AddUserToGroup, UpdateAssumeRolePolicy, sts:AssumeRole), giving any role to something of one's own
 #   (iam:PassRole together with what starts an instance, a function, a task, a build, a stack, …), or changing the code of any
-#   function.
-#   Of such a way, a condition counts where it narrows what is reached: tags of the resource, iam:PermissionsBoundary, iam:PolicyARN (but not
-#   those of administrators) and, for iam:PassRole, iam:PassedToService and iam:AssociatedResourceArn. One that narrows who,
+#   function. Nor does one let whoever holds it give itself more: Attach*Policy or Put*Policy on `user/${aws:username}`, or
+#   inline on the identity's own ARN.
+#   Of such a way, a condition counts where it narrows what is reached: tags of the resource, iam:PermissionsBoundary and
+#   iam:PolicyARN (but not policies of administrators) and, for iam:PassRole, iam:PassedToService and iam:AssociatedResourceArn. One that narrows who,
 #   whence or when (MFA, addresses, tags of the principal) does not. A Deny counts if it has no condition, stands in the same
 #   policy (of an identity: in any of its inline ones), and covers all that was allowed.
 #   Not seen: ways that several policies of one identity open only together, permissions boundaries, service control and
@@ -187,12 +188,10 @@ covers(pattern, type) if iam.covers(pattern, {"prefix": trim_suffix(anything[typ
 
 covers(pattern, "any") if regex.match(`^\*+$`, pattern)
 
-# The variables that are the account, and no narrower than it.
+# The variables that are the account, and no narrower than it. What patterns are compared with here is all in small letters.
 in_account(pattern) := pattern if {
 	not contains(pattern, "${")
-} else := iam.loose(pattern) if {
-	regex.match(`(?i)\$\{aws:(principal|resource)account\}`, pattern)
-} else := pattern
+} else := replace(replace(lower(pattern), "${aws:principalaccount}", "*"), "${aws:resourceaccount}", "*")
 
 # Everything, or all of IAM.
 
@@ -235,6 +234,13 @@ problems contains text if {
 	some action, type in single
 	ways[type][action]
 	text := sprintf("%sallows %s on every %s, a way to more rights", [said(sources[action]), action, type])
+}
+
+problems contains text if {
+	count(total) == 0
+	some action, places in own
+	not ways[single[action]][action]
+	text := sprintf("%sallows %s on whoever holds it, a way to more rights", [said(places), action])
 }
 
 problems contains text if {
@@ -342,6 +348,51 @@ sources[action] contains place if {
 	place := sprintf("%sstatement %d%s", [where, i, sid(statement)])
 }
 
+# What gives more to whoever holds it, on nobody but them.
+own[action] contains place if {
+	some [where, document] in documents
+	some i, statement in document.statements
+	statement.effect == "Allow"
+	some action in iam.actions(statement, {"iam": self_giving})
+	some pattern in statement.resources
+	means_holder(pattern, action)
+	not narrowed(statement)
+	not denied(action, single[action])
+	not denied_to_holder(action)
+	place := sprintf("%sstatement %d%s", [where, i, sid(statement)])
+}
+
+self_giving := {
+	"iam:attachgrouppolicy",
+	"iam:attachrolepolicy",
+	"iam:attachuserpolicy",
+	"iam:putgrouppolicy",
+	"iam:putrolepolicy",
+	"iam:putuserpolicy",
+}
+
+# The user that asks, by the variable that is its name; or the identity whose inline policy this is.
+means_holder(pattern, action) if {
+	single[action] == "user"
+	regex.match(`(?i)\$\{aws:username\s*[,}]`, pattern)
+	iam.matches(iam.loose(pattern), anything.user)
+}
+
+means_holder(pattern, action) if {
+	kinds[input.resource.kind] == single[action]
+	iam.matches(pattern, input.resource.attributes.arn)
+}
+
+denied_to_holder(action) if {
+	of_identity
+	some [_, document] in documents
+	some statement in document.statements
+	statement.effect == "Deny"
+	iam.unconditional(statement)
+	iam.actions(statement, {"iam": {action}})[action]
+	iam.concerns_all(statement, {"text": input.resource.attributes.arn})
+}
+
 denied(action, type) if {
 	some [_, document] in documents
 	some statement in document.statements
@@ -423,7 +474,8 @@ narrow(key, "pattern", value) if {
 	not administers(key, value)
 }
 
-administers("iam:policyarn", value) if {
+administers(key, value) if {
+	key in {"iam:policyarn", "iam:permissionsboundary"}
 	some name in ["AdministratorAccess", "IAMFullAccess", "PowerUserAccess"]
 	iam.matches(iam.loose(value), concat("", ["arn:", partition, ":iam::aws:policy/", name]))
 }

@@ -206,3 +206,41 @@ test_what_was_not_read_is_an_error if {
 	findings := wildcard.findings with input as {"resource": good, "params": {}}
 	{finding.verdict | some finding in findings} == {"error"}
 }
+
+test_boundary_that_bounds_nothing_narrows_nothing if {
+	every boundary in ["AdministratorAccess", "PowerUserAccess", "*"] {
+		arn := concat("", ["arn:aws:iam::aws:policy/", boundary])
+		verdicts([with_condition(["iam:putrolepolicy"], ["*"], {"StringLike": {"iam:PermissionsBoundary": [arn]}})]) == {"fail"}
+	}
+	own := "arn:aws:iam::123456789012:policy/boundary"
+	verdicts([with_condition(["iam:putrolepolicy"], ["*"], {"StringEquals": {"iam:PermissionsBoundary": [own]}})]) == set()
+}
+
+test_right_to_give_itself_more_fails if {
+	every pattern in [
+		"arn:aws:iam::123456789012:user/${aws:username}",
+		"arn:aws:iam::*:user/${AWS:UserName}",
+		"arn:aws:iam::${aws:PrincipalAccount}:user/${aws:username, 'x'}",
+	] {
+		some action in ["iam:*", "iam:put*", "iam:attachuserpolicy"]
+		contains(message([statement([action], [pattern])]), "userpolicy on whoever holds it, a way to more rights")
+	}
+	own_keys := ["iam:createaccesskey", "iam:deleteaccesskey", "iam:changepassword", "iam:enablemfadevice"]
+	verdicts([statement(own_keys, ["arn:aws:iam::123456789012:user/${aws:username}"])]) == set()
+	verdicts([statement(own_keys, ["arn:aws:iam::${aws:PrincipalAccount}:user/${aws:username}"])]) == set()
+	verdicts([statement(["iam:putuserpolicy"], ["arn:aws:iam::123456789012:user/${aws:PrincipalTag/deputy}"])]) == set()
+	verdicts([
+		statement(["iam:*"], ["arn:aws:iam::123456789012:user/${aws:username}"]),
+		deny(["iam:*policy"], ["*"]),
+	]) == set()
+}
+
+test_identity_that_may_change_itself_fails_by_its_inline_policy if {
+	itself := "arn:aws:iam::123456789012:role/ci"
+	some finding in found(role([[statement(["iam:attachrolepolicy"], [itself])]], {}), [])
+	finding.verdict == "fail"
+	contains(finding.message, "inline policy own-0, statement 0 allows iam:attachrolepolicy on whoever holds it")
+	count(found(role([[statement(["iam:attachrolepolicy"], ["arn:aws:iam::123456789012:role/other"])]], {}), [])) == 0
+	refused := [statement(["iam:attachrolepolicy"], [itself]), deny(["iam:attach*"], [itself])]
+	count(found(role([refused], {}), [])) == 0
+}

@@ -120,8 +120,24 @@ narrowed(statement) if {
 	some [key, how, values] in iam.demands(statement)
 	names_somebody[key]
 	count(values) > 0
-	every value in values { definite(how, value) }
+	every value in values {
+		definite(how, value)
+		not anonymous(key, value)
+	}
+	not crowded(how, values)
 }
+
+# The id of who shows no credentials at all.
+anonymous("aws:userid", value) if iam.matches(iam.loose(lower(value)), "anonymous")
+
+# Blocks each narrow enough, and together as wide as a /6.
+crowded("block", values) if {
+	sum([bits.lsh(1, 32 - length(block)) | some block in values; not contains(block, ":")]) >= bits.lsh(1, 26)
+}
+
+length(block) := to_number(split(block, "/")[1]) if {
+	contains(block, "/")
+} else := 32
 
 names_somebody := {
 	"aws:principalaccount",
@@ -144,7 +160,7 @@ definite("exact", value) if {
 	not contains(value, "${")
 }
 
-# Of an ARN its account counts, of anything else its beginning.
+# Of an ARN its account counts; of anything else all of it, or the whole id of an organisation or a role with what is in it.
 definite("pattern", value) if {
 	startswith(value, "arn:")
 	not iam.wild(split(value, ":")[4])
@@ -160,12 +176,18 @@ definite("pattern", value) if {
 
 definite("pattern", value) if {
 	not startswith(value, "arn:")
-	regex.match(`^[0-9A-Za-z/-]{5}`, value)
+	not iam.wild(value)
+	not contains(value, "${")
 }
 
-# As AWS judges it: narrower than /8, and of IPv6 than /32.
+definite("pattern", value) if {
+	regex.match(`^(o-[0-9a-z]{10,32}/|A[0-9A-Z]{15,31}:)`, value)
+	not contains(value, "${")
+}
+
+# As AWS judges it: no wider than /8, and of IPv6 than /32.
 definite("block", value) if {
-	regex.match(`^[0-9.]+(/(9|[12][0-9]|3[0-2]))?$`, value)
+	regex.match(`^[0-9.]+(/([89]|[12][0-9]|3[0-2]))?$`, value)
 }
 
 definite("block", value) if {

@@ -72,6 +72,10 @@ test_condition_narrows_only_by_who_or_whence if {
 		{"IpAddress": {"aws:SourceIp": ["198.51.100.0/24", "2001:db8::/32"]}},
 		{"ArnLike": {"aws:SourceArn": ["arn:aws:cloudfront::123456789012:distribution/*"]}},
 		{"StringEquals": {"aws:SourceVpce": ["vpce-1"]}},
+		{"StringLike": {"aws:SourceVpce": ["vpce-1"]}},
+		{"IpAddress": {"aws:SourceIp": ["10.0.0.0/8"]}},
+		{"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["o-a1b2c3d4e5/r-1/*"]}},
+		{"StringLike": {"aws:userid": ["AROAJQABLZS4A3QDU576Q:*"]}},
 	] {
 		verdicts(policy({"conditions": conditions})) == set()
 	}
@@ -85,6 +89,13 @@ test_condition_narrows_only_by_who_or_whence if {
 		{"StringLike": {"aws:Referer": ["https://example.com/*"]}},
 		{"ArnLike": {"aws:SourceArn": ["arn:aws:cloudfront::*:distribution/*"]}},
 		{"StringEquals": {"aws:SourceVpce": []}},
+		{"StringLike": {"aws:SourceVpce": ["vpce-*"]}},
+		{"StringLike": {"aws:userid": ["AROAJ*"]}},
+		{"StringLike": {"aws:PrincipalAccount": ["12345*"]}},
+		{"StringEquals": {"aws:userid": ["anonymous"]}},
+		{"StringLike": {"aws:userid": ["anon?mous"]}},
+		{"IpAddress": {"aws:SourceIp": ["0.0.0.0/1", "128.0.0.0/1"]}},
+		{"IpAddress": {"aws:SourceIp": [block | some i in numbers.range(0, 255); block := sprintf("%d.0.0.0/8", [i])]}},
 	] {
 		verdicts(policy({"conditions": conditions})) == {"fail"}
 	}
