@@ -208,7 +208,7 @@ def test_a_pack_of_a_limited_token_lacks_no_record_that_the_index_lacks(tmp_path
         rows = reading.records(Scope(services=frozenset({"erp-plant1"})), limit=200)["records"]
     erp = [row["index"] for row in rows if row["service"] == "erp-plant1"]
     with sqlite3.connect(str(settings.storage.database)) as connection:
-        connection.execute("DELETE FROM index_record WHERE idx = ?", [erp[0]])
+        connection.execute("DELETE FROM index_record WHERE idx = ?", [erp[-1]])  # the oldest of them
     requests = packs.Requests(settings)
     pack = requests.add(added.id)
     _write_all(settings)
