@@ -16,6 +16,7 @@ import pytest
 from guardian.model import Target, TargetKind
 from tests.drill_support import by_id, verdicts
 from tests.physical_support import Plant, now
+from verifiers.postgres.physical import lsn_number
 from verifiers.result import Verdict
 from verifiers.sandbox.programs import find_programs
 
@@ -117,6 +118,38 @@ def test_19_damaged_segment_ends_the_recovery_too_early(plant: Plant, which: int
     data[0x60:0x68] = b"\xff" * 8
     path.write_bytes(data)
     red(plant.drill(wal=True), "recovery.target", "recovery ended")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["in the middle", "in the newest"])
+def test_19_segment_that_is_zeros_from_the_border_of_a_record_on(plant: Plant, which: int) -> None:
+    plant.back_up("-Fp")
+    names = []
+    for number in range(2):
+        plant.sql(f"CREATE TABLE IF NOT EXISTS kept_{number} AS SELECT 1")
+        border = plant.sql("SELECT pg_current_wal_insert_lsn()") if number == which else None
+        plant.sql(f"CREATE TABLE IF NOT EXISTS lost_{number} AS SELECT 1")
+        names.append(plant.switch())
+        if border is not None:
+            at = lsn_number(str(border))
+    path = plant.wal / names[which]
+    data = path.read_bytes()
+    path.write_bytes(data[: at % len(data)] + bytes(len(data) - at % len(data)))
+    drill = plant.drill(wal=True)
+    path.write_bytes(data)
+    for number in range(2):
+        plant.sql(f"DROP TABLE kept_{number}, lost_{number}")
+    red(drill, "recovery.target", "recovery ended")
+
+
+def test_19_newest_segment_of_another_cluster(plant: Plant) -> None:
+    plant.back_up("-Fp")
+    names = written(plant, 2)
+    path = plant.wal / names[1]
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + bytes(byte ^ 0xFF for byte in data[24:32]) + data[32:])
+    drill = plant.drill(wal=True)
+    path.write_bytes(data)
+    red(drill, "recovery.target", "different database system")
 
 
 def test_19_truncated_compressed_segment(plant: Plant) -> None:

@@ -211,7 +211,8 @@ def timeline_followed(lines: Iterable[str]) -> int | None:
 _DAMAGED: Final = re.compile(
     r"LOG:  ((?:incorrect resource manager data checksum|invalid (?:magic number|info bits|resource manager ID)|"
     r"unexpected pageaddr|record with incorrect prev-link|there is no contrecord flag|invalid contrecord length|"
-    r"invalid record offset)[ -~]*)"
+    r"invalid record (?:offset|length)|record length \d+ at \S+ too long|missing contrecord|invalid xlog switch record|"
+    r"out-of-sequence timeline ID|WAL file is from different database system)[ -~]*)"
 )
 
 
