@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from evidence.strict import canonical
 from verifiers.postgres.assertions import Assertion, assertions
 from verifiers.result import Check, Verdict
 
@@ -92,3 +93,23 @@ def test_assertion_changes_nothing(database: str) -> None:
     judged(database, Assertion("write", "INSERT INTO orders VALUES (101, 1, 'x', true) RETURNING true"))
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (100,)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("SELECT 'NaN'::numeric", None),
+        ("SELECT 'Infinity'::numeric", None),
+        ("SELECT 'NaN'::float8", None),
+        ("SELECT '-Infinity'::float8", None),
+        ("SELECT 10::numeric ^ 400", None),
+        ("SELECT 10::numeric ^ 30", 1e30),
+        ("SELECT 9223372036854775807::numeric", 9223372036854775807),
+        ("SELECT 0.5::float8", 0.5),
+    ],
+)
+def test_number_of_any_size_and_kind_can_be_recorded(database: str, query: str, told: float | None) -> None:
+    check = judged(database, Assertion("size", query, None, least=0))
+    assert check.verdict is (Verdict.ERROR if told is None else Verdict.PASS)
+    assert check.observed == {"size": told}
+    canonical({"expected": check.expected, "observed": check.observed, "message": check.message})

@@ -7,6 +7,7 @@ boolean or a number; a text is compared and not repeated, for it may be a row's.
 from __future__ import annotations
 
 import decimal
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Number: TypeAlias = int | float
+_WHOLE = 1 << 63  # what a record can hold as a whole number is smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def _hold(asserted: Assertion, answer: Any) -> tuple[bool, bool | Number]:  # no
         return answer == expect, answer == expect
     if isinstance(answer, bool) or not isinstance(answer, int | float | decimal.Decimal):
         raise _NoAnswerError("it gave no number")
-    told: Number = answer if isinstance(answer, int | float) else _number(answer)
+    if not math.isfinite(answer):
+        raise _NoAnswerError("it gave a number that is not finite")
+    told = _told(answer)
     if expect is not None:
         return answer == expect, told
     low = asserted.least is None or answer >= asserted.least
@@ -115,5 +119,14 @@ def _hold(asserted: Assertion, answer: Any) -> tuple[bool, bool | Number]:  # no
     return low and high, told
 
 
-def _number(value: decimal.Decimal) -> Number:
-    return int(value) if value == value.to_integral_value() else float(value)
+def _told(value: Number | decimal.Decimal) -> Number:
+    """Return the number as a record can hold it: whole and of 64 bits, else a float."""
+    if not isinstance(value, float) and -_WHOLE <= value < _WHOLE and value == int(value):
+        return int(value)
+    try:
+        told = float(value)
+    except OverflowError:
+        told = math.inf
+    if not math.isfinite(told):
+        raise _NoAnswerError("it gave a number too large to record")
+    return told
