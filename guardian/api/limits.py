@@ -75,7 +75,7 @@ class Limits:
         if self._behind_proxy:
             # The last one is our proxy's own word; what stands before it, the caller may have written.
             told = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
-            text = told or text
+            text = _without_port(told) or text
         try:
             found = ipaddress.ip_address(text)
         except ValueError:
@@ -95,3 +95,10 @@ class Limits:
 
     def _retry_s(self, item: RateLimitItem, key: str) -> int:
         return math.ceil(self._windows.get_window_stats(item, key).reset_time - time.time())
+
+
+def _without_port(told: str) -> str:
+    """Return the address of `192.0.2.1:4711` or `[2001:db8::1]:4711`, as some proxies write it; of itself, itself."""
+    if told.startswith("["):
+        return told[1:].partition("]")[0]
+    return told.partition(":")[0] if told.count(":") == 1 else told

@@ -59,7 +59,7 @@ test_narrow_rule_beside_an_open_one_is_not_named if {
 }
 
 test_group_on_the_list_passes if {
-	allowed := json.patch(group([rule({"cidrs4": ["0.0.0.0/0"]})]), [{"op": "replace", "path": "/attributes/groupId", "value": "sg-bastion"}])
+	allowed := object.union(group([rule({"cidrs4": ["0.0.0.0/0"]})]), {"attributes": {"groupId": "sg-bastion"}})
 	found(allowed) == set()
 }
 

@@ -89,6 +89,13 @@ def test_x_forwarded_for_is_believed_behind_a_proxy_alone_and_its_last_word_only
     assert behind.address(asked("192.0.2.1", "203.0.113.9, nonsense")) == "unknown"
 
 
+def test_ports_that_some_proxies_write_into_x_forwarded_for_put_nobody_among_the_unknown() -> None:
+    behind = Limits(ApiSettings(behind_proxy=True))
+    assert behind.address(asked("192.0.2.1", "198.51.100.4:4711")) == "198.51.100.4"
+    assert behind.address(asked("192.0.2.1", "[2001:db8::1]:4711")) == behind.address(asked("2001:db8::1"))
+    assert behind.address(asked("192.0.2.1", "[::ffff:198.51.100.4]")) == "198.51.100.4"
+
+
 def test_one_customers_ipv6_network_counts_as_one_address() -> None:
     limits = Limits(ApiSettings())
     assert limits.address(asked("2001:db8:1:2::1")) == limits.address(asked("2001:db8:1:2:ffff::9"))
