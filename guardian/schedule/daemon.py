@@ -225,7 +225,7 @@ class _Daemon:
             self._tell_ours(ours)
             more = self._sweep.close(now, ours=ours)
             if ours and not self._stopping:
-                self._begin_due(now)
+                self._begin_due(self.now())  # closing may have waited longer for the log than a lease lasts
             self._count()
             well = True
         except Exception as error:  # noqa: BLE001 -- a database that is away must not end the daemon

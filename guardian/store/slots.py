@@ -129,7 +129,7 @@ def is_over(row: SlotRow, now: datetime) -> bool:
 def overdue(session: Session, now: datetime, *, limit: int, jobs: Iterable[str] | None = None) -> list[SlotRow]:
     """Return due slots whose grace ended, oldest first.
 
-    jobs: those of the schedule in force; slots of any other job are over at once. None: only the grace counts.
+    jobs: those of the schedule in force; slots of any other job are over when they are due. None: the grace alone counts.
     """
     due = select(SlotRow).where(SlotRow.state == DUE)
     found: list[SlotRow] = []
@@ -138,7 +138,7 @@ def overdue(session: Session, now: datetime, *, limit: int, jobs: Iterable[str] 
         query = due.where(SlotRow.grace_s == grace_s, SlotRow.due < ended)
         found += session.exec(query.order_by(col(SlotRow.due)).limit(limit))
     if jobs is not None:
-        query = due.where(col(SlotRow.job).not_in(list(jobs)))
+        query = due.where(col(SlotRow.job).not_in(list(jobs)), SlotRow.due <= instant(now))
         found += session.exec(query.order_by(col(SlotRow.due)).limit(limit))
     unique = {(row.job, row.due): row for row in found}
     return sorted(unique.values(), key=lambda row: (row.due, row.job))[:limit]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from guardian.model import Slot, rfc3339
+from guardian.schedule.daemon import Options, _Daemon
 from guardian.schedule.jobs import MOST, Jobs
 from guardian.schedule.metrics import Metrics
-from guardian.usecases import slot_closing
+from guardian.store import slots
+from guardian.store.database import Database
+from guardian.usecases import planning, slot_closing
 from guardian.usecases.following import Follower
 from guardian.usecases.scan import scan
 from tests.daemon_support import Clock, Daemon, eventually, make, of_slots, records
@@ -66,3 +71,27 @@ def test_a_job_that_hangs_keeps_its_lease_for_half_a_day_and_is_then_ended_and_c
     [reason] = [r.predicate["reason"] for r in records(settings) if r.predicate["run"]["slot"] == claim.slot.id]
     assert "took longer than 13:00:00" in reason
     assert b'guardian_job_runs_total{job="scan",result="error"} 1.0' in metrics.text()
+
+
+def test_a_lease_begins_when_the_slot_is_claimed_however_long_closing_took_before(tmp_path: Path) -> None:
+    settings = make(tmp_path, '{job: scan, cron: "0 * * * *", grace: 30m}')
+    clock = Clock("2026-06-01T12:00:00+00:00")
+    Daemon.of(settings, clock).close()
+    clock.step(hours=1)
+
+    looks: list[datetime] = []
+
+    def slow() -> datetime:
+        looks.append(clock.step(seconds=2 * settings.daemon.lease_s))  # what happens between two looks takes that long
+        return looks[-1]
+
+    with Database(settings) as database:
+        options = Options(clock=slow, stop_s=10, program=[sys.executable, "-c", SLEEPS])
+        daemon = _Daemon(settings, planning.jobs_of(settings), database, options)
+        daemon._round()
+        with database.reading() as session:
+            row = slots.row_of(session, Slot("scan", datetime.fromisoformat("2026-06-01T13:00:00Z")))
+        daemon._end()
+    assert row is not None
+    assert row.state == slots.CLAIMED
+    assert row.lease_until == rfc3339(looks[1] + timedelta(seconds=settings.daemon.lease_s))

@@ -459,3 +459,21 @@ def test_the_time_that_daemons_share_is_that_of_the_database(place: Callable[...
     with Database(settings) as database:
         assert abs(database.now() - datetime.now(UTC)) < timedelta(minutes=1)
     assert slot("scan", NOON).id == "scan@2026-06-01T12:00:00Z"
+
+
+def test_a_slot_of_a_job_that_is_gone_is_not_missed_before_it_is_due(
+    place: Callable[..., Settings], clock: Clock, daemon: Callable[..., Daemon], url: str | None
+) -> None:
+    # A record of a machine whose clock is ahead: a schedule that replaces this one begins no earlier than it ended.
+    settings = place(SCAN)
+    daemon(settings).close()
+    ahead = clock() + timedelta(hours=3)
+    with Ledger(settings, writable=True) as ledger:
+        ledger.append([unfinished_scan(new_run("scan", ahead, ahead), ledger.context(), reason="ahead")])
+    without = write(settings.path.parent, '{job: drill, asset: erp, cron: "30 * * * *", grace: 10m}', url=url)
+    two = daemon(without, "two")
+    two.round()
+    assert of_slots(without) == {}
+    clock.step(hours=1)
+    two.round()
+    assert list(of_slots(without)) == ["scan@2026-06-01T13:00:00Z"]
