@@ -129,7 +129,7 @@ def is_over(row: SlotRow, now: datetime) -> bool:
 def overdue(session: Session, now: datetime, *, limit: int, jobs: Iterable[str] | None = None) -> list[SlotRow]:
     """Return due slots whose grace ended, oldest first.
 
-    jobs: those of the schedule in force; slots of any other job are over when they are due. None: the grace alone counts.
+    jobs: those of the schedule in force; slots of any other job are over when due. None: the grace alone counts.
     """
     due = select(SlotRow).where(SlotRow.state == DUE)
     found: list[SlotRow] = []
