@@ -30,6 +30,7 @@ from verifiers.postgres.physical import (
     damaged_record,
     log_check,
     lsn_number,
+    stopped_at_abort,
     timeline_followed,
 )
 from verifiers.postgres.session import connect
@@ -253,6 +254,10 @@ class PhysicalDrill:
             reached.lsn is None or lsn_number(reached.lsn) < lsn_number(target.value)
         ):
             return f"The recovery ended at {reached.lsn}, before {target.value}"
+        if target.kind is TargetKind.XID:
+            with self._log_lines() as lines:
+                if stopped_at_abort(lines):
+                    return f"The transaction {target.value} was rolled back, so nothing of it could be recovered"
         newest = reached.newest if target.kind is TargetKind.TIME else None
         if newest is not None and newest > datetime.fromisoformat(target.value):
             return f"The recovery holds a commit of {newest.isoformat()}, later than {target.value}"

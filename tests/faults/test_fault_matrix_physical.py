@@ -11,6 +11,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from guardian.model import Target, TargetKind
@@ -193,6 +194,17 @@ def test_20_position_before_the_backup(plant: Plant) -> None:
         "recovery.target",
         "before consistent recovery point",
     )
+
+
+def test_20_transaction_that_was_rolled_back(plant: Plant) -> None:
+    plant.back_up("-Fp")
+    with psycopg.connect(plant.server.conninfo("erp")) as connection:
+        [xid] = connection.execute(
+            "INSERT INTO orders VALUES (900000, 'no') RETURNING pg_current_xact_id()::text"
+        ).fetchone() or [""]
+        connection.rollback()
+    plant.switch()
+    red(plant.drill(Target(TargetKind.XID, xid), wal=True), "recovery.target", xid, "rolled back")
 
 
 def test_21_segments_of_a_timeline_whose_history_is_missing(plant: Plant) -> None:

@@ -225,6 +225,14 @@ def damaged_record(lines: Iterable[str]) -> str | None:
     return found[-1] if found else None
 
 
+_ROLLED_BACK: Final = re.compile(r"recovery stopping (?:before|after) abort of (?:prepared )?transaction \d+")
+
+
+def stopped_at_abort(lines: Iterable[str]) -> bool:
+    """Tell whether a recovering server stopped at a transaction that was rolled back, and not at one that committed."""
+    return any(_ROLLED_BACK.search(line) for line in lines)
+
+
 def classify_log(lines: Iterable[str]) -> list[LogLine]:
     """Return the messages of a server's log that are more than LOG, each with what it means."""
     found = []
