@@ -2,14 +2,14 @@
 # scope: package
 # title: From off the machine, PostgreSQL is reached over TLS and with real authentication only
 # description: |
-#   A server that listens beyond its own machine has TLS on, and every rule of its pg_hba.conf that admits connections
-#   from off the machine is `hostssl` (or `hostgssenc`) with a method that can be trusted there: never `trust`, `password`
-#   or `md5`, and never a plain `host`, which lets a client do without TLS. Rules for the socket, for loopback addresses
-#   and `samehost` are on the machine, `reject` rules admit nobody. A server that listens on its socket alone satisfies
-#   this whatever its rules say. Every rule counts, also one that an earlier rule hides, and rules that a server listening
-#   on loopback alone holds ready. A line that cannot be parsed fails: the server runs on with rules that nobody sees.
-#   Rules are those of the files as they are, which a running server may not have loaded yet. Not judged: certificates,
-#   and what clients ask for (`sslmode`).
+#   A server that listens beyond its own machine has TLS on, in version 1.2 or newer, and every rule of its pg_hba.conf that
+#   admits connections from off the machine is `hostssl` (or `hostgssenc`) with a method that can be trusted there: never
+#   `trust`, `password` or `md5`, and never a plain `host`, which lets a client do without TLS. Rules for the socket, for
+#   loopback addresses and `samehost` are on the machine, `reject` rules admit nobody. A server that listens on its socket
+#   alone satisfies this whatever its rules say. Every rule counts, also one that an earlier rule hides, and rules that a
+#   server listening on loopback alone holds ready. A line that cannot be parsed fails: the server runs on with rules that
+#   nobody sees. Rules are those of the files as they are, which a running server may not have loaded yet. Not judged:
+#   certificates, ciphers, and what clients ask for (`sslmode`).
 # related_resources:
 #   - ref: https://www.postgresql.org/docs/current/auth-pg-hba-conf.html
 #     description: PostgreSQL, the pg_hba.conf file
@@ -20,7 +20,8 @@
 #   scope: snapshot
 #   severity: critical
 #   remediation: |
-#     Put server.crt and server.key in place, `ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();`. In pg_hba.conf, make
+#     Put server.crt and server.key in place, `ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();`, and
+#     `ALTER SYSTEM RESET ssl_min_protocol_version` where it names an old one. In pg_hba.conf, make
 #     each rule that is named `hostssl … scram-sha-256` (or `cert`), or narrow its address to this machine, or remove it;
 #     passwords kept as md5 must be set anew first. Then `SELECT pg_reload_conf();` and look at `pg_hba_file_rules`. A
 #     server that only this machine uses: `listen_addresses = ''` or `localhost`. Where the rules were not read, let
@@ -101,7 +102,16 @@ wrong_server(server) := ["TLS is off (ssl = off) on a server that others can rea
 	server.attributes.settings.ssl == "off"
 	is_string(server.attributes.settings.listen_addresses)
 	not loopback_only(server.attributes.settings.listen_addresses)
+} else := [message] if {
+	server.attributes.settings.ssl == "on"
+	server.attributes.settings.ssl_min_protocol_version in outdated
+	is_string(server.attributes.settings.listen_addresses)
+	not loopback_only(server.attributes.settings.listen_addresses)
+	message := sprintf("TLS older than 1.2 is spoken (ssl_min_protocol_version = '%s')", [server.attributes.settings.ssl_min_protocol_version])
 } else := []
+
+# Empty: whatever the library still speaks.
+outdated := {"", "TLSv1", "TLSv1.1"}
 
 protected(settings) if {
 	settings.ssl == "on"

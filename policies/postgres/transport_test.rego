@@ -182,3 +182,14 @@ test_missing_facts_never_pass if {
 	verdicts({"listen_addresses": null}, [socket]) == ["error"]
 	verdicts({"ssl": "off", "listen_addresses": null}, [socket]) == ["error"]
 }
+
+test_tls_older_than_it_may_be_fails_on_a_server_that_others_can_reach if {
+	rules := [socket, rule(2, {})]
+	every version in ["", "TLSv1", "TLSv1.1"] {
+		verdicts({"ssl_min_protocol_version": version}, rules) == ["fail"]
+		verdicts({"ssl_min_protocol_version": version, "listen_addresses": "localhost"}, rules) == []
+	}
+	every version in ["TLSv1.2", "TLSv1.3"] {
+		verdicts({"ssl_min_protocol_version": version}, rules) == []
+	}
+}

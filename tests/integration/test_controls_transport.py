@@ -175,6 +175,16 @@ def test_tls_switched_off_fails_on_a_server_that_others_can_reach(run: Run, look
     assert found.message == "TLS is off (ssl = off) on a server that others can reach"
 
 
+def test_tls_older_than_it_may_be_fails_on_a_server_that_others_can_reach(run: Run, look: Look) -> None:
+    server = run(17, "*", LOCAL, "hostssl all all 0.0.0.0/0 scram-sha-256", tls=True)
+    configure(server, "ssl_min_protocol_version", "TLSv1.1")
+    found = look(server)
+    assert found.verdict is Verdict.FAIL
+    assert found.message == "TLS older than 1.2 is spoken (ssl_min_protocol_version = 'TLSv1.1')"
+    configure(server, "ssl_min_protocol_version", "TLSv1.2")
+    assert look(server).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(
     ("listen", "rules", "verdict"),
     [
