@@ -141,11 +141,16 @@ def source_conninfo(settings: Settings, asset: Asset) -> str:
 
 def _job(asset: Asset, job_name: str | None) -> BackupJob:
     jobs = {job.name: job for job in asset.backups}
-    if job_name is None and len(jobs) == 1:
-        return next(iter(jobs.values()))
-    if job_name in jobs:
-        return jobs[job_name]
-    raise UsageError(f"asset {asset.name!r} has the backup jobs {', '.join(jobs) or '(none)'}; name one with --job")
+    name = next(iter(jobs)) if job_name is None and len(jobs) == 1 else job_name
+    if name not in jobs:
+        raise UsageError(f"asset {asset.name!r} has the backup jobs {', '.join(jobs) or '(none)'}; name one with --job")
+    job = jobs[name]
+    if job.format == "pg_basebackup":  # it is recovered to a later moment than any snapshot: right ones would fail
+        raise UsageError(
+            f"backup {job.name} of asset {asset.name!r} is made by pg_basebackup, which follows no snapshot: no "
+            "manifest can be taken with it yet; run the command without `guardian manifest`: its drills prove sound"
+        )
+    return job
 
 
 def _backup_ids(asset: Asset, job: BackupJob) -> set[str]:
