@@ -39,7 +39,7 @@ def main() -> None:
         _stop(error, 3)
     except SystemExit as stop:
         if stop.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            terminal.error("stopped; what was under way was ended, and a drill is in the log as an error")
+            terminal.error("stopped; what was under way was ended; a drill that had begun is in the log as an error")
         raise
     except Exception:  # noqa: BLE001 -- a defect of ours is "could not check", never the exit code of a failed check
         traceback.print_exc()

@@ -58,6 +58,7 @@ services: []
 collectors: []
 # - {{name: erp-db, type: postgres, dsn: "env:ERP_DSN"}}   # postgresql://guardian:...@host/postgres
 # - {{name: prod-eu, type: kubernetes, kubeconfig: /etc/guardian/kubeconfig}}   # omit kubeconfig inside the cluster
+# - {{name: aws-prod, type: aws, regions: [eu-central-1], backupBuckets: [erp-backups]}}   # docs/aws.md
 
 # What judges: in this process, or an OPA server, or an OPA that Guardian starts. Your own Rego beside the bundled.
 engine: {{type: wasm}}
@@ -69,6 +70,13 @@ engine: {{type: wasm}}
 # critical services match).
 # webhook: {{collector: prod-eu, listen: "0.0.0.0:8443", certificate: tls/tls.pem, key: "file:tls/tls.key",
 #           timeout: 5s, deadline: 4s, failClosed: [erp], exempt: [kube-system, guardian]}}
+
+# When `guardian run` scans and drills (docs/daemon.md), and where `guardian api` answers (docs/api.md).
+# schedules:
+# - {{job: scan, cron: "*/15 * * * *", grace: 10m}}
+# - {{job: drill, asset: erp, cron: "0 3 * * *", timeZone: Europe/Berlin, grace: 2h, attempts: 2}}
+# daemon: {{listen: "127.0.0.1:9465", lease: 60s, jobs: 1}}
+# api: {{listen: "127.0.0.1:8480"}}   # another address needs certificate and key, or behindProxy
 
 storage: {{database: .guardian/guardian.db, objects: .guardian/objects}}
 keys: {{record: "file:keys/record.pem", log: "file:keys/log.pem", redaction: "file:keys/redaction.key"}}
