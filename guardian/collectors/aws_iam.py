@@ -121,8 +121,10 @@ class _Section:
                 try:
                     answer = self._calls.one("iam:GetAccessKeyLastUsed", AccessKeyId=full) or {}
                 except AwsError as error:
-                    if error.whole or error.reason == GONE:
+                    if error.whole:
                         raise
+                    if error.reason == GONE:
+                        continue  # deleted since it was listed: that costs the key, never its user
                     errors.append(error)
                 else:
                     last = answer.get("AccessKeyLastUsed", {})

@@ -295,6 +295,13 @@ def test_a_user_that_is_deleted_meanwhile_is_none(moto: Moto) -> None:
     assert not unreadable(found)
 
 
+def test_a_key_that_is_deleted_meanwhile_costs_itself_and_not_its_user(moto: Moto) -> None:
+    with Gate(moto, refusing("iam:GetAccessKeyLastUsed", "NoSuchEntity", 404)) as gate:
+        found = observed(gate.url, regions=REGIONS[:1])
+    assert [(item["name"], item["accessKeys"]) for item in of(found, "aws.iam.User")] == [("one", []), ("two", [])]
+    assert not unreadable(found)
+
+
 def test_what_moto_itself_denies_is_told(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
     key = moto.client("iam").create_access_key(UserName="one")["AccessKey"]
     few = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": ["iam:*", "sts:*"], "Resource": "*"}}
