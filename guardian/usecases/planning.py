@@ -40,6 +40,7 @@ log_events = structlog.get_logger()
 
 _TRIES: Final = 10
 _DAY: Final = timedelta(days=1)
+_AHEAD: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ def bring_in_force(settings: Settings, database: Database, jobs: Sequence[Job], 
             if digest_of(before) == digest_of(jobs):
                 return False
             start = max(clock(), *_ends_of(records))
+            if start > clock() + _AHEAD:
+                log_events.error(
+                    "schedule_begins_late",
+                    begins=rfc3339(start),
+                    reason="a record in the log is dated in the future, and a schedule never begins before what the "
+                    "log holds: until then the one before stays in force; see which with `guardian evidence list`",
+                )
             if seen is not None:
                 start = max(start, datetime.fromisoformat(seen.made_until))
                 if not _make(database, before, seen, start):

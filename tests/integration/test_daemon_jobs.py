@@ -95,3 +95,27 @@ def test_a_lease_begins_when_the_slot_is_claimed_however_long_closing_took_befor
     assert row is not None
     assert row.state == slots.CLAIMED
     assert row.lease_until == rfc3339(looks[1] + timedelta(seconds=settings.daemon.lease_s))
+
+
+def test_a_clock_that_jumps_ahead_and_comes_back_makes_no_slot_due_and_none_missed(tmp_path: Path) -> None:
+    settings = make(tmp_path, '{job: scan, cron: "0 * * * *", grace: 5m}')
+    clock = Clock("2026-06-01T12:00:00+00:00")
+    Daemon.of(settings, clock).close()
+    seconds = 0.0
+    with Database(settings) as database:
+        options = Options(clock=clock, monotonic=lambda: seconds, stop_s=10, program=[sys.executable, "-c", SLEEPS])
+        daemon = _Daemon(settings, planning.jobs_of(settings), database, options)
+        daemon._round()
+        for step in (timedelta(days=10), timedelta(days=-10)):
+            clock.step(days=step.days, seconds=5)
+            seconds += 5
+            daemon._round()
+        with database.reading() as session:
+            assert slots.open_counts(session) == {slots.DUE: 0, slots.CLAIMED: 0}
+        clock.step(hours=1)
+        seconds += 3600
+        daemon._round()
+        with database.reading() as session:
+            assert slots.open_counts(session)[slots.CLAIMED] == 1, "and what is due is run again"
+        daemon._end()
+    assert [record.kind for record in records(settings)].count("missed-slot") == 0
