@@ -1,11 +1,26 @@
-"""Structured logs on stderr. Logs are not evidence, and never hold secrets. I/O: stderr only."""
+"""Structured logs on stderr. Logs are not evidence, and never hold secrets. I/O: stderr; the pipe of `announce`."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+from typing import Final
 
 import structlog
+
+# Names the pipe on which a service tells the daemon that started it that it answers.
+READY: Final = "GUARDIAN_READY_FD"
+
+
+def announce() -> None:
+    """Tell the daemon, if it started this process, that it answers now."""
+    told = os.environ.pop(READY, "")
+    if told.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(told), b"1")
+            os.close(int(told))
 
 
 def configure(*, verbose: bool = False) -> None:

@@ -38,7 +38,7 @@ def serving(config: Path) -> Iterator[str]:
             kill.cancel()
             drain = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
             drain.start()
-            yield said[-1].partition(_ANSWERS)[2].strip()
+            yield said[-1].partition(_ANSWERS)[2].split()[0]
         finally:
             kill.cancel()
             process.send_signal(signal.SIGTERM)

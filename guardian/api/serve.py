@@ -23,12 +23,12 @@ import structlog
 from guardian.api.child import GRACE_S, READY, USAGE, certificate_of
 from guardian.errors import GuardianError, UsageError
 from guardian.serving.child import environment_for_child
+from guardian.serving.ending import asked_to_end
 from guardian.settings import ApiSettings
 from guardian.usecases import access, ledger, packs, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from guardian.settings import Settings
 
@@ -61,7 +61,7 @@ def serve(
     if not ledger.can_open(settings):
         log_events.warning("api_log_busy")
     ending = stop or threading.Event()
-    with _bound(api) as listener, contextlib.nullcontext() if stop is not None else _signals(ending):
+    with _bound(api) as listener, contextlib.nullcontext() if stop is not None else asked_to_end(ending.set):
         child = _Child(settings, listener, f"http{'s' if api.certificate else ''}", verbose=verbose)
         signer, writer = _Signer(settings), _Writer(settings)
         signer.start()
@@ -241,16 +241,3 @@ def _bound(api: ApiSettings) -> Iterator[socket.socket]:
         except OSError as error:
             raise UsageError(f"cannot listen on api.listen {api.host}:{api.port}: {error.strerror}") from error
         yield listener
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -20,5 +20,5 @@ def api(context: typer.Context, config_file: ConfigOption = None) -> None:
     serve.serve(
         config.load(config_file),
         verbose=bool(context.find_root().params.get("verbose")),
-        listening=lambda url: terminal.note(f"guardian api answers {url}"),
+        listening=lambda url: terminal.answers(f"guardian api answers {url} (console: {url}/console/)"),
     )

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from guardian import telemetry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -74,6 +76,12 @@ def say(message: str) -> None:
 def note(message: str) -> None:
     """Print a remark on stderr."""
     err().print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def answers(service: str) -> None:
+    """Tell a person, and the daemon if there is one, that a service answers."""
+    note(service)
+    telemetry.announce()
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 -- any JSON value

@@ -45,6 +45,9 @@ def print_report(name: str, report: Report, output: Format) -> None:
         sys.exit(code)
     outcome = "agrees with its own keys" if report.self_asserted else "verifies"
     terminal.say(f"{name} {outcome}: {report.records} records of log {report.origin}, tree size {report.size}")
+    if report.records < report.size:
+        missing = report.size - report.records
+        terminal.say(f"It is a selection: {missing} of the log's {report.size} records are not in it, and not judged.")
     terminal.say(report.independence)
     if report.self_asserted:
         terminal.error(

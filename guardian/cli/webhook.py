@@ -42,7 +42,7 @@ def serve(context: typer.Context, config_file: ConfigOption = None) -> None:
     supervisor.serve(
         config.load(config_file),  # the secrets that it needs are read at once; those of collectors it does not hold
         verbose=bool(context.find_root().params.get("verbose")),
-        listening=lambda place: terminal.note(f"guardian webhook answers https://{place}/v1/admit"),
+        listening=lambda place: terminal.answers(f"guardian webhook answers https://{place}/v1/admit"),
     )
 
 

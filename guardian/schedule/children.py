@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 import guardian
+from guardian.telemetry import READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,19 +34,41 @@ _EARLY_S: Final = 60.0
 class Child:
     """A running program of this package. It has a process group of its own: Ctrl-C reaches the daemon only."""
 
-    def __init__(self, command: Sequence[str], ended: Callable[[], None]) -> None:
-        """Start it. ended: called, in another thread, when it has ended. Raises OSError if it cannot be started."""
+    def __init__(self, command: Sequence[str], ended: Callable[[], None], *, tells: bool = False) -> None:
+        """Start it. ended: called, in another thread, when it has ended. Raises OSError if it cannot be started.
+
+        tells: it says when it answers (`telemetry.announce`), as services do; `ended` is called then too.
+        """
+        self.answers = False
+        heard, said = os.pipe() if tells else (-1, -1)
         # -P keeps the working directory off the path, so the package as it runs here is named.
         home = str(Path(guardian.__file__).parents[1])
         path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [*command],
-            stdin=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*command],
+                stdin=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **({READY: str(said)} if tells else {})},
+                process_group=0,
+                pass_fds=[said] if tells else [],
+            )
+        except OSError:
+            if tells:
+                os.close(heard)
+            raise
+        finally:
+            if tells:
+                os.close(said)
         self._ended = ended
+        if tells:
+            threading.Thread(target=self._listen, args=[heard], name=f"ready-{self.pid}", daemon=True).start()
         threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
+
+    def _listen(self, heard: int) -> None:
+        with open(heard, "rb", buffering=0) as pipe:
+            self.answers = bool(pipe.read(1))
+        if self.answers:
+            self._ended()  # so that whoever waits looks at once
 
     def _wait(self) -> None:
         self._process.wait()
@@ -113,6 +136,11 @@ class Service:
         """Whether it runs now."""
         return self.child is not None and self.child.status is None
 
+    @property
+    def answers(self) -> bool:
+        """Whether it runs and has said that it answers."""
+        return self.runs and self.child is not None and self.child.answers
+
     def tend(self, now: float) -> None:
         """Start it if it is time to."""
         if self.child is not None and self.child.status is not None:
@@ -124,7 +152,7 @@ class Service:
             self.child = None
         if self.child is None and now >= self.not_before:
             try:
-                self.child = Child(self.command, self.ended)
+                self.child = Child(self.command, self.ended, tells=True)
             except OSError as error:
                 self.not_before = now + _PAUSES_S[-1]
                 log_events.error("service_not_started", service=self.name, reason=str(error))  # noqa: TRY400

@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -34,6 +33,7 @@ from guardian.schedule.status import Status
 from guardian.schedule.steady import Steady
 from guardian.schedule.sweep import Sweep
 from guardian.schedule.trigger import SlotTrigger
+from guardian.serving.ending import asked_to_end
 from guardian.store import slots
 from guardian.store.database import Database
 from guardian.usecases import planning
@@ -45,7 +45,6 @@ from guardian.usecases.spool import backlog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
-    from types import FrameType
 
     from guardian.settings import Settings
     from guardian.usecases.planning import Job
@@ -93,7 +92,7 @@ def serve(settings: Settings, *, say: Callable[[str], None], options: Options | 
         daemon = _Daemon(settings, jobs, database, chosen)
         monitor = Monitor(settings.daemon, daemon.status, daemon.metrics)
         stack.callback(monitor.close)
-        stack.enter_context(_signals(daemon.stop))
+        stack.enter_context(asked_to_end(daemon.stop))
         monitor.start()
         daemon.begin()
         for line in _announced(settings, jobs, monitor.place, daemon.now()):
@@ -217,7 +216,7 @@ class _Daemon:
         self.status.tick()
         for service in self._services:
             service.tend(time.monotonic())
-        lacking = [f"the {service.name} does not run" for service in self._services if not service.runs]
+        lacking = [f"the {service.name} does not answer" for service in self._services if not service.answers]
         more = well = False
         try:
             now = self.now()
@@ -307,16 +306,3 @@ class _Daemon:
                 log_events.error("service_killed", service=service.name, reason="it did not end in time")
                 service.child.kill()
         log_events.info("daemon_stopped")
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -24,6 +24,7 @@ import structlog
 
 from guardian.errors import GuardianError, UsageError
 from guardian.serving.child import environment_for_child
+from guardian.serving.ending import asked_to_end
 from guardian.serving.tls import Certificate, Files
 from guardian.usecases import decisions
 from guardian.usecases.ledger import can_open
@@ -33,8 +34,7 @@ from guardian.webhook.counters import Counters
 from guardian.webhook.worker import ENGINE_S, READY, USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable
 
     from guardian.settings import Settings, WebhookSettings
 
@@ -62,7 +62,7 @@ def serve(settings: Settings, *, verbose: bool = False, listening: Callable[[str
     files = Files("webhook", webhook.certificate, webhook.key, webhook.client_ca)
     Certificate(files)  # said here, once, and not by each worker
     stop = threading.Event()
-    with _bound(webhook) as listener, _signals(stop):
+    with _bound(webhook) as listener, asked_to_end(stop.set):
         supervisor = _Supervisor(settings, webhook, listener, verbose=verbose)
         signer = _Signer(settings, supervisor.counters, stop)
         signer.start()
@@ -233,19 +233,6 @@ def _bound(webhook: WebhookSettings) -> socket.socket:
         listener.close()
         raise UsageError(f"cannot listen on webhook.listen {webhook.host}:{webhook.port}: {error.strerror}") from error
     return listener
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Signer(threading.Thread):

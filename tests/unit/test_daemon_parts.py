@@ -229,5 +229,22 @@ def test_a_service_that_ends_is_started_again_later_each_time() -> None:
     assert pauses == [2.0, 5.0, 10.0, 30.0]
 
 
+def test_a_service_answers_once_it_has_said_so_and_not_before() -> None:
+    told = threading.Event()
+    code = "import sys\nfrom guardian.telemetry import announce\nsys.stdin.read(1)\nannounce()\nsys.stdin.read()"
+    service = Service("api", _program(code), told.set)
+    service.tend(1000.0)
+    child = service.child
+    assert child is not None
+    assert (service.runs, service.answers) == (True, False)
+    assert child._process.stdin is not None
+    child._process.stdin.write(b"x")
+    child._process.stdin.flush()
+    assert told.wait(30)
+    assert service.answers
+    child.kill()
+    assert not service.answers
+
+
 def _program(code: str) -> list[str]:
     return [sys.executable, "-c", code]
