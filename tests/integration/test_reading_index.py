@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from typer.testing import CliRunner
 
 from evidence.errors import LogRolledBackError
-from guardian.cli.app import app
 from guardian.store import index
 from guardian.store.database import Database
 from guardian.usecases import indexing, proven
 from guardian.usecases.ledger import Ledger, database_url
 from guardian.usecases.reading import Reading, Scope
 from tests.reading_support import TRANSPORT, Writer, environment
+from tests.support import guardian
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,22 +170,22 @@ def test_a_log_put_back_to_an_older_state_is_refused_by_whoever_saw_the_newer(tm
 
 def test_an_environment_that_nobody_read_yet_verifies_without_an_index(settings: Settings) -> None:
     Writer(settings).drill()
-    result = CliRunner().invoke(app, ["evidence", "verify", "--config", str(settings.path)])
-    assert result.exit_code == 0, result.output
+    result = guardian("evidence", "verify", "--config", str(settings.path))
+    assert result.code == 0, result.stderr
 
 
 def test_the_command_reindexes_and_verify_exits_1_for_an_index_that_lies(tmp_path: Path) -> None:
     settings = environment(tmp_path)
     Writer(settings).some_of_all()
-    run, config = CliRunner().invoke, ["--config", str(settings.path)]
-    done = run(app, ["evidence", "reindex", "--format", "json", *config])
-    assert (done.exit_code, orjson.loads(done.stdout)) == (0, {"records": 17})
+    config = ("--config", str(settings.path))
+    done = guardian("evidence", "reindex", "--format", "json", *config)
+    assert (done.code, orjson.loads(done.stdout)) == (0, {"records": 17})
     with Database(settings) as database, database.writing() as session:
         index.remove(session, [5])
-    lying = run(app, ["evidence", "verify", "--format", "json", *config])
-    assert lying.exit_code == 1
+    lying = guardian("evidence", "verify", "--format", "json", *config)
+    assert lying.code == 1
     assert orjson.loads(lying.stdout)["problems"] == [
         {"member": "index", "message": "row 5 is missing; `guardian evidence reindex` adds it"}
     ]
-    assert run(app, ["evidence", "reindex", *config]).exit_code == 0
-    assert run(app, ["evidence", "verify", *config]).exit_code == 0
+    assert guardian("evidence", "reindex", *config).code == 0
+    assert guardian("evidence", "verify", *config).code == 0
