@@ -15,7 +15,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 def test_every_command_the_readme_names_exists_with_its_options() -> None:
     text = README.read_text(encoding="utf-8").replace("\\\n", " ")
-    named = set(re.findall(r"(?:^ {4,}|`|bin/)guardian ((?:evidence |policy )?[a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^ {4,}|`|bin/)guardian ((?:evidence |policy |token )?[a-z]+)", text, re.MULTILINE))
     assert {"init", "doctor", "scan", "drill", "manifest", "verify", "evidence list", "evidence export"} <= named
     for command in sorted(named):
         result = guardian(*command.split(), "--help")
