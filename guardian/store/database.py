@@ -11,10 +11,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final, Self
 
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import event, text
 from sqlmodel import Session
 
@@ -24,6 +20,8 @@ from guardian.settings import Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    from alembic.config import Config
 
     from guardian.settings import Settings
 
@@ -105,6 +103,11 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to this version's form. Raises GuardianError if they are of a newer Guardian."""
+        # Here, for it takes a quarter of a second to import, and most commands never come here.
+        from alembic import command  # noqa: PLC0415
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
+
         with self._errors(), self.engine.begin() as connection:
             # Two starting at once must not both create the tables.
             if self.is_sqlite:
@@ -133,6 +136,8 @@ VERSION_TABLE: Final = "state_version"
 
 
 def _alembic() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 -- as above
+
     config = Config()
     config.set_main_option("script_location", str(resources.files("guardian.store") / "migrations"))
     return config
