@@ -6,6 +6,7 @@ PostgreSQL; instants of slots are whole seconds, `2026-11-24T02:00:00Z`.
 
 from __future__ import annotations
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 
@@ -123,6 +124,7 @@ class VerdictRow(SQLModel, table=True):
     """How often one control came to one verdict in one record; service: of the resources judged, empty for none."""
 
     __tablename__ = "index_verdict"
+    __table_args__ = (Index("ix_index_verdict_control", "control", "verdict", "idx"),)
 
     idx: int = Field(primary_key=True)
     control: str = Field(primary_key=True)
