@@ -39,6 +39,7 @@ demo-cluster: $(VENV)/.installed  ## the cluster side on a real API server, in D
 test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; builds real servers once
 	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
+	@$(PY) -m tests.tools.chromium || echo "==> the tests of the console will fail without it" >&2
 	$(VENV)/bin/pytest tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.installed  ## faults, attacks, conformance

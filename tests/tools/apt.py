@@ -15,7 +15,7 @@ from tests.tools.build import tools_folder
 from tests.tools.golang import BuildError, lock, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEADLINE_S = 900
@@ -45,8 +45,11 @@ def why_not(programs: Mapping[str, str]) -> str | None:
     return None
 
 
-def need(programs: Mapping[str, str]) -> None:
-    """Install the packages of the programs that are missing. Raises BuildError saying what failed, with apt's words."""
+def need(programs: Mapping[str, str], *, also: Sequence[str] = ()) -> None:
+    """Install the packages of the programs that are missing. Raises BuildError saying what failed, with apt's words.
+
+    also: packages that go along, such as fonts.
+    """
     if not missing(programs):
         return
     if reason := why_not(programs):
@@ -56,7 +59,7 @@ def need(programs: Mapping[str, str]) -> None:
         if packages:
             say(f"installing Debian packages: {' '.join(packages)}")
             _apt("update", "-q")
-            _apt("install", "-qy", "--no-install-recommends", *packages)
+            _apt("install", "-qy", "--no-install-recommends", *packages, *also)
     if still := missing(programs):
         raise BuildError(f"apt-get installed {' '.join(packages)}, and yet there are no programs of {' '.join(still)}")
 

@@ -6,14 +6,14 @@ Needs only the standard library.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.tools.apt import need
+from tests.tools.golang import BuildError
+
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-DEADLINE_S = 600.0
 # No sandbox: as root Chromium refuses its own, and it sees only pages of this machine. Nothing calls home.
 ARGUMENTS = (
     "--headless",
@@ -34,8 +34,11 @@ class ChromiumError(Exception):
 def chromium() -> Path:
     """Return the program; install Debian's package first where that is possible. Raises ChromiumError."""
     found = _found()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
+    if found is None:
+        try:
+            need({"chromium": "chromium"}, also=["fonts-liberation"])
+        except BuildError as error:
+            raise ChromiumError(f"no Chromium on PATH, in which the console is tested: {error}") from error
         found = _found()
     if found is None:
         raise ChromiumError("no Chromium on PATH; install it, on Debian and Ubuntu: apt-get install chromium")
@@ -47,21 +50,8 @@ def _found() -> Path | None:
     return next((Path(program) for program in programs if program), None)
 
 
-def _install() -> None:
-    print("tools: installing chromium (apt)", file=sys.stderr, flush=True)  # noqa: T201 -- progress of a tool
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-liberation"]
-    for command in (["apt-get", "update", "-q"], install):
-        try:
-            subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=DEADLINE_S, env=environment,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.CalledProcessError as error:
-            raise ChromiumError(f"{' '.join(command)} failed: {error.stderr.strip()[-500:]}") from error
-        except subprocess.TimeoutExpired as error:
-            raise ChromiumError(f"{' '.join(command)} did not end within {DEADLINE_S:g} s") from error
-
-
 if __name__ == "__main__":
-    print(chromium())  # noqa: T201 -- a command line program
+    try:
+        print(chromium())  # noqa: T201 -- a command line program
+    except ChromiumError as error:
+        sys.exit(str(error))
