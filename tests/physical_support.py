@@ -44,7 +44,7 @@ class Plant:
         settings = {
             "wal_level": "replica",
             "archive_mode": "on",
-            "archive_command": "test ! -f ../wal/%f && cp %p ../wal/%f",
+            "archive_command": "test ! -f ../wal/%f && cp %p ../wal/%f.new && mv ../wal/%f.new ../wal/%f",  # at once
             "max_wal_senders": "10",
             "fsync": "off",
             "summarize_wal": "on",

@@ -153,6 +153,14 @@ def test_19_newest_segment_of_another_cluster(plant: Plant) -> None:
     red(drill, "recovery.target", "different database system")
 
 
+def test_19_truncated_segment(plant: Plant) -> None:
+    plant.back_up("-Fp")
+    names = written(plant, 2)
+    path = plant.wal / names[0]
+    path.write_bytes(path.read_bytes()[: 1 << 20])
+    red(plant.drill(wal=True), "recovery.target", names[0], "wrong size")
+
+
 def test_19_truncated_compressed_segment(plant: Plant) -> None:
     plant.back_up("-Fp")
     names = written(plant, 2)

@@ -185,6 +185,7 @@ _KNOWN: Final = [
     (Said.BACKUP, r"recovery ended before configured recovery target was reached"),
     (Said.BACKUP, r"requested recovery stop point is before consistent recovery point"),
     (Said.BACKUP, r"requested timeline \d+ (is not a child of|does not contain) .*"),
+    (Said.BACKUP, r"archive file \S+ has wrong size: \d+ instead of \d+"),
     (Said.BACKUP, r"recovery target timeline \d+ does not exist"),
     (Said.BACKUP, r"could not locate (required|a valid) checkpoint record.*|invalid checkpoint record.*"),
     (Said.BACKUP, r"WAL ends before (end of online backup|consistent recovery point|end of backup).*"),
