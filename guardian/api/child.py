@@ -17,16 +17,14 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import uvicorn
 import uvloop
 
 from guardian import config, telemetry
 from guardian.api.app import make_app
 from guardian.errors import GuardianError, UsageError
-from guardian.serving.connection import Connection
-from guardian.serving.server import Server
+from guardian.serving.server import Server, configuration
 from guardian.serving.tls import Certificate, Files
 from guardian.settings import ApiSettings
 
@@ -54,27 +52,13 @@ def certificate_of(api: ApiSettings) -> Certificate | None:
 async def serve(settings: Settings, listener: socket.socket, parent: socket.socket) -> None:
     """Answer on `listener` until SIGTERM, and say READY to `parent` first."""
     certificate = certificate_of(settings.api or ApiSettings())
-    tls: dict[str, Any] = {}
-    if certificate is not None:
-        tls["ssl_context_factory"] = lambda _config, _default: certificate.context
     app = make_app(settings)
     server = Server(
-        uvicorn.Config(
+        configuration(
             app,
-            loop="none",
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            backlog=1024,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-            **tls,
+            keep_alive_s=_KEEP_ALIVE_S,
+            grace_s=GRACE_S,
+            context=None if certificate is None else lambda: certificate.context,
         ),
         lambda: parent.sendall(READY),
     )

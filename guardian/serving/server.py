@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
@@ -12,10 +12,43 @@ from guardian.serving.connection import Connection
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Iterator
 
 _HANDSHAKE_S: Final = 5.0
 _FAREWELL_S: Final = 1.0  # for a client to answer the end of TLS
+
+
+def configuration(
+    app: Callable[..., Any],
+    *,
+    keep_alive_s: int,
+    grace_s: int,
+    context: Callable[[], ssl.SSLContext] | None,
+    date_header: bool = True,
+) -> uvicorn.Config:
+    """Return how both servers answer: no word of themselves, no belief in a proxy's headers, no log of their own.
+
+    grace_s: seconds that requests under way have at the end. context: the TLS of each new connection, None without.
+    """
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=date_header,
+        backlog=1024,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=grace_s,
+        ssl_context_factory=None if context is None else lambda _config, _default: context(),
+    )
 
 
 class Server(uvicorn.Server):

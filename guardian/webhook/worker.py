@@ -25,13 +25,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 import structlog
-import uvicorn
 import uvloop
 
 from guardian import config, telemetry
 from guardian.errors import GuardianError, UsageError
-from guardian.serving.connection import Connection
-from guardian.serving.server import Server
+from guardian.serving.server import Server, configuration
 from guardian.serving.tls import Certificate, Files
 from guardian.usecases.admission_answer import Outcome
 from guardian.usecases.review import Reviewer
@@ -44,6 +42,8 @@ from guardian.webhook.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import uvicorn
 
     from guardian.settings import WebhookSettings
     from guardian.usecases.review import Decision
@@ -164,23 +164,12 @@ class Worker:
         self._recorder.close(10.0)
 
     def _configuration(self, app: App) -> uvicorn.Config:
-        return uvicorn.Config(
+        return configuration(
             app,
-            loop="none",
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
+            keep_alive_s=_KEEP_ALIVE_S,
+            grace_s=math.ceil(self._settings.timeout_s) + 1,
+            context=lambda: self._certificate.context,
             date_header=False,
-            backlog=1024,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=math.ceil(self._settings.timeout_s) + 1,
-            ssl_context_factory=lambda _config, _default: self._certificate.context,
         )
 
     def _unready(self) -> str | None:
