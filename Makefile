@@ -6,6 +6,8 @@ DIR ?= demo
 # Where programs built for the tests (opa, etcd, kube-apiserver) are cached; they survive `make clean`.
 export GUARDIAN_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/guardian-tools
 UV_VERSION := 0.13.9
+# Two workers, each with servers of its own; a file stays with one of them.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile
 
 .PHONY: help demo demo-cluster test test-slow bench check clean bundle fix
 
@@ -40,12 +42,12 @@ test: $(VENV)/.installed  ## unit, contract, integration and end-to-end tests; b
 	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	@$(PY) -m tests.tools.chromium || echo "==> the tests of the console will fail without it" >&2
-	$(VENV)/bin/pytest tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
+	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.installed  ## faults, attacks, conformance
 	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
-	$(VENV)/bin/pytest tests/faults tests/attacks tests/conformance
+	$(PYTEST) tests/faults tests/attacks tests/conformance
 
 bench: $(VENV)/.installed  ## reviews per second beside a bare OPA server, in one run
 	@$(PY) tests/tools/build.py opa >/dev/null

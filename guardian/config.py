@@ -20,6 +20,7 @@ from guardian.model import (
     Assurance,
     BackupJob,
     Match,
+    Place,
     Recovery,
     Service,
     Source,
@@ -37,6 +38,7 @@ from guardian.settings import (
     Keys,
     KubernetesCollector,
     PostgresCollector,
+    RepositorySecret,
     SandboxSettings,
     Schedule,
     Secret,
@@ -44,6 +46,7 @@ from guardian.settings import (
     Storage,
     WebhookSettings,
 )
+from verifiers.sources.base import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -293,42 +296,61 @@ class _Builder:
         )
 
     def _asset(self, model: AssetModel, service: str, at: Location) -> Asset:
-        filestore = model.source.filestore
+        filestore = str(self._path(model.source.filestore)) if model.source.filestore else None
         return Asset(
             name=model.name,
             type=model.type,
             service=service,
             assurance=Assurance(model.assurance) if model.assurance else None,
-            source=Source(
-                model.source.postgres, model.source.database, str(self._path(filestore)) if filestore else None
+            source=Source(model.source.postgres, model.source.database, filestore),
+            backups=tuple(
+                self._backup(job, filestore, (*at, "backups", place)) for place, job in enumerate(model.backups)
             ),
-            backups=tuple(self._backup(job, (*at, "backups", place)) for place, job in enumerate(model.backups)),
             assertions=tuple(Assertion(item.name, item.sql, *item.expect) for item in model.assertions),
         )
 
-    def _backup(self, job: BackupModel, at: Location) -> BackupJob:
-        beyond = Target(TargetKind.LATEST if job.wal else TargetKind.END)
+    def _backup(self, job: BackupModel, filestore: str | None, at: Location) -> BackupJob:
+        archived = job.wal is not None or job.format in {"pgbackrest", "barman"}  # which keep the log themselves
+        beyond = Target(TargetKind.LATEST if archived else TargetKind.END)
         return BackupJob(
             name=job.name,
-            format=job.format,
-            path=str(self._path(job.path)),
+            place=self._place(job, filestore, at),
             every_s=job.every,
-            age=self._secret(job.decrypt.age, (*at, "decrypt", "age")) if job.decrypt else None,
-            wal=str(self._path(job.wal)) if job.wal else None,
+            age=self._secret(job.decrypt.age, (*at, "decrypt", "age")) if job.decrypt and job.decrypt.age else None,
             target=job.recover or beyond,
+            copy_of=job.copy_of,
+        )
+
+    def _place(self, job: BackupModel, filestore: str | None, at: Location) -> Place:
+        secret = job.decrypt.password if job.decrypt else None
+        return Place(
+            format=job.format,
+            path=job.path if is_remote(job.path) else str(self._path(job.path)),
+            holds=job.holds or "pg_dump",
+            wal=str(self._path(job.wal)) if job.wal else None,
+            server=job.server,
+            secret=RepositorySecret(self._secret(secret, (*at, "decrypt", "password"))) if secret else None,
+            environment={
+                name: RepositorySecret(self._secret(value, (*at, "environment", name)))
+                for name, value in job.environment.items()
+            },
+            endpoint=job.endpoint,
+            region=job.region,
+            filestore=filestore,
         )
 
 
 def _same_folders(tree: Tree, settings: Settings) -> list[Problem]:
     """Two jobs over one folder would each claim the other's backups, however the folder is spelled."""
     problems: list[Problem] = []
-    first: dict[str, str] = {}
+    first: dict[tuple[str, str | None], str] = {}
     for service_place, service in enumerate(settings.services):
         for asset_place, asset in enumerate(service.assets):
             for job_place, job in enumerate(asset.backups):
                 at: Location = ("services", service_place, "assets", asset_place, "backups", job_place, "path")
-                if job.path in first:
-                    message = f"this backup folder is already that of {first[job.path]}; make them different"
+                key = (job.path, job.place.server)  # a repository may serve several
+                if key in first:
+                    message = f"this backup folder is already that of {first[key]}; make them different"
                     problems.append(Problem(tree.line(at), at, message))
-                first.setdefault(job.path, f"{asset.name}'s {job.name}")
+                first.setdefault(key, f"{asset.name}'s {job.name}")
     return problems

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from guardian.config_scalars import shown
 from guardian.config_yaml import Location, Problem, Tree, show_path
 from guardian.model import Match
+from verifiers.sources import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +47,7 @@ def check(tree: Tree) -> list[Problem]:
         problems += _unique(tree, "backup of this asset", "name", list(items_of(asset, "backups")))
         problems += _unique(tree, "assertion of this asset", "name", list(items_of(asset, "assertions")))
     for asset in assets:
-        problems += _physical(tree, asset)
+        problems += _backups(tree, asset)
     problems += _references(tree, root, services, assets, collectors)
     problems += _schedules(tree, root, names_of(assets))
     problems += _ties(tree, services)
@@ -116,25 +117,62 @@ def _references(
         yield from unknown_name(tree, ("sandbox", "acceptNone", place), "asset", name, names_of(assets))
 
 
-def _physical(tree: Tree, asset: Item) -> Iterator[Problem]:
+_REPOSITORIES = ("restic", "borg", "tar", "s3")  # they keep whatever was put into them
+_KEEP_LOG = ("pgbackrest", "barman")
+# By key of a backup job: the formats it belongs to.
+_BELONGS = {
+    "holds": _REPOSITORIES,
+    "server": (*_KEEP_LOG, "restic", "borg"),
+    "environment": ("restic", "borg", "pgbackrest"),
+    "endpoint": ("s3",),
+    "region": ("s3",),
+    "wal": ("pg_basebackup", *_REPOSITORIES),
+    "recover": ("pg_basebackup", *_KEEP_LOG, *_REPOSITORIES),
+}
+
+
+def _backups(tree: Tree, asset: Item) -> Iterator[Problem]:
+    """Each key of a backup job belongs to some formats, each format to some types of assets."""
+    kind = asset.text("type")
+    jobs = list(items_of(asset, "backups"))
+    for backup in jobs:
+        form, at = backup.text("format"), backup.at
+        formats = [known for asset_type, known in FORMATS if asset_type == kind]
+        if form is not None and formats and form not in formats and any(form == known for _, known in FORMATS):
+            message = f"no format of assets of type {kind}; those are: {', '.join(formats)}"
+            yield Problem(tree.line((*at, "format")), (*at, "format"), message)
+            continue
+        for key, belongs in _BELONGS.items():
+            if key in backup.data and form not in belongs:
+                message = f"belongs to format {' or '.join(belongs)}, and this is {form}; remove it"
+                yield Problem(tree.line((*at, key)), (*at, key), message)
+        yield from _recovery(tree, backup, form)
+        original = backup.text("copyOf")
+        if original is not None:
+            others = [name for other in jobs if (name := other.text("name")) and name != backup.text("name")]
+            yield from unknown_name(tree, (*at, "copyOf"), "other backup job of this asset", original, others)
+
+
+def _recovery(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:
     """An archive of write-ahead log, and a place in it, belong to copies of a cluster."""
-    for backup in items_of(asset, "backups"):
-        kind = backup.text("format")
-        for key in ("wal", "recover"):
-            at = (*backup.at, key)
-            if key in backup.data and kind == "pg_dump":
-                yield Problem(tree.line(at), at, "belongs to format pg_basebackup, and this is a pg_dump; remove it")
-        recover = backup.data.get("recover")
-        if isinstance(recover, dict) and recover.get("to") != "end" and "wal" not in backup.data:
-            at = (*backup.at, "recover")
-            yield Problem(tree.line(at), at, "needs the archive of write-ahead log; add wal: PATH, or write {to: end}")
-        if kind == "pg_basebackup" and asset.text("type") == "odoo":
-            at = (*backup.at, "format")
-            message = "an Odoo pair is backed up with pg_dump; make the database an asset of type postgres for this"
-            yield Problem(tree.line(at), at, message)
-        if kind == "pg_basebackup" and "decrypt" in backup.data:
-            at = (*backup.at, "decrypt")
-            yield Problem(tree.line(at), at, "belongs to format pg_dump; remove it")
+    physical = form in {"pg_basebackup", *_KEEP_LOG} or backup.text("holds") == "pg_basebackup"
+    if form in _REPOSITORIES and not physical:
+        for key in {"wal", "recover"} & backup.data.keys():
+            message = "belongs to copies of a cluster; remove it, or write holds: pg_basebackup"
+            yield Problem(tree.line((*backup.at, key)), (*backup.at, key), message)
+    recover = backup.data.get("recover")
+    if (
+        isinstance(recover, dict)
+        and recover.get("to") != "end"
+        and "wal" not in backup.data
+        and physical
+        and form not in _KEEP_LOG
+    ):
+        at = (*backup.at, "recover")
+        yield Problem(tree.line(at), at, "needs the archive of write-ahead log; add wal: PATH, or write {to: end}")
+    if form == "pg_basebackup" and "decrypt" in backup.data:
+        at = (*backup.at, "decrypt")
+        yield Problem(tree.line(at), at, "belongs to dumps and repositories; remove it")
 
 
 def _schedules(tree: Tree, root: Item, assets: list[str]) -> Iterator[Problem]:

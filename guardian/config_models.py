@@ -23,6 +23,7 @@ from guardian import config_scalars as scalars
 from guardian.config_scalars import (
     AwsRegion,
     Duration,
+    EnvironmentName,
     Expectation,
     FileReference,
     FineDuration,
@@ -44,9 +45,14 @@ from guardian.config_scalars import (
 )
 from guardian.config_yaml import Location, Problem, Tree
 from guardian.model import Assurance, Mode, Tier
+from verifiers.sources import FORMATS
 
 if typing.TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+
+_TYPES = tuple(dict.fromkeys(kind for kind, _ in FORMATS))
+_FORMATS = tuple(dict.fromkeys(known for _, known in FORMATS))
 
 
 class _Model(BaseModel):
@@ -84,19 +90,26 @@ class SourceModel(_Model):
 class DecryptModel(_Model):
     """What opens encrypted backups."""
 
-    age: Reference
+    age: Reference | None = None
+    password: Reference | None = None
 
 
 class BackupModel(_Model):
     """One backup job of an asset."""
 
     name: Name
-    format: Annotated[str, BeforeValidator(one_of("backup format", "pg_dump", "pg_basebackup"))]
+    format: Annotated[str, BeforeValidator(one_of("backup format", *_FORMATS))]
     path: PathText
+    holds: Annotated[str, BeforeValidator(one_of("content", "pg_dump", "pg_basebackup"))] | None = None
+    server: Text | None = None
     every: Positive | None = None
     decrypt: DecryptModel | None = None
+    environment: dict[EnvironmentName, Reference] = Field(default_factory=dict)
+    endpoint: Url | None = None
+    region: AwsRegion | None = None
     wal: PathText | None = None
     recover: RecoveryTarget | None = None
+    copy_of: str | None = None
 
 
 class AssertionModel(_Model):
@@ -111,7 +124,7 @@ class AssetModel(_Model):
     """Something that must be restorable."""
 
     name: Name
-    type: Annotated[str, BeforeValidator(one_of("asset type", "postgres", "odoo"))]
+    type: Annotated[str, BeforeValidator(one_of("asset type", *_TYPES))]
     assurance: Annotated[str, BeforeValidator(one_of("assurance", *Assurance))] | None = None
     source: SourceModel = SourceModel()
     backups: list[BackupModel] = Field(default_factory=list)

@@ -282,6 +282,12 @@ def _aws_region(value: str) -> str:
     return value
 
 
+def _environment_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,127}", value):
+        raise ValueError(f"{shown(value)} is no name of an environment variable; expected one like AWS_ACCESS_KEY_ID")
+    return value
+
+
 def _kubernetes_kind(value: str) -> str:
     """Accept a well-formed kind; one that Kubernetes does not know is refused where it is surely a slip of the pen."""
     if value in BUILT_IN_KINDS:
@@ -333,6 +339,7 @@ AwsRegion = Annotated[str, AfterValidator(_aws_region), _text("[a-z]{2,3}(?:-[a-
 KubernetesKind = Annotated[
     str, AfterValidator(_kubernetes_kind), _text(r"k8s\.[A-Za-z0-9.-]+\.[A-Z][A-Za-z0-9]*", "k8s.apps.Deployment")
 ]
+EnvironmentName = Annotated[str, AfterValidator(_environment_name), _text("[A-Z_][A-Z0-9_]*", "AWS_ACCESS_KEY_ID")]
 PathText = Annotated[str, AfterValidator(_path), Field(json_schema_extra={"minLength": 1})]
 Name = Annotated[str, AfterValidator(_name), _text("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "erp")]
 RecoveryTarget = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from guardian.config_yaml import Problem
 from guardian.errors import ConfigError
-from guardian.settings import AwsCollector, PostgresCollector, Secret
+from guardian.settings import AwsCollector, PostgresCollector, RepositorySecret, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def check(tree: Tree, settings: Settings, *, check_secrets: bool) -> list[Proble
         others["storage", "database"] = settings.storage.database
     if settings.engine.token:
         others["engine", "token"] = settings.engine.token
-    private: dict[Location, Secret] = {**keys, **dict(_age_keys(settings))}
+    private: dict[Location, Secret] = {**keys, **dict(_backup_keys(settings))}
     if settings.webhook:
         private["webhook", "key"] = Secret(f"file:{settings.webhook.key}")
     if settings.api and settings.api.key:
@@ -60,15 +60,18 @@ def check(tree: Tree, settings: Settings, *, check_secrets: bool) -> list[Proble
     return problems
 
 
-def _age_keys(settings: Settings) -> Iterator[tuple[Location, Secret]]:
+def _backup_keys(settings: Settings) -> Iterator[tuple[Location, Secret]]:
     for service_place, service in enumerate(settings.services):
         for asset_place, asset in enumerate(service.assets):
             for place, job in enumerate(asset.backups):
+                at: Location = ("services", service_place, "assets", asset_place, "backups", place)
                 if isinstance(job.age, Secret):
-                    yield (
-                        ("services", service_place, "assets", asset_place, "backups", place, "decrypt", "age"),
-                        job.age,
-                    )
+                    yield (*at, "decrypt", "age"), job.age
+                if isinstance(job.place.secret, RepositorySecret):
+                    yield (*at, "decrypt", "password"), job.place.secret.secret
+                for name, value in job.place.environment.items():
+                    if isinstance(value, RepositorySecret):
+                        yield (*at, "environment", name), value.secret
 
 
 def _open_to_others(secret: Secret) -> str | None:

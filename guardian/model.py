@@ -8,17 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from verifiers.postgres.assertions import Assertion
 from verifiers.postgres.physical import Target, TargetKind
 from verifiers.result import Assurance, DrillResult, Verdict
+from verifiers.sources.base import Place, Readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assertion", "Assurance", "Target", "TargetKind", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Place", "Readable", "Target", "TargetKind", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -54,30 +55,31 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Readable(Protocol):
-    """A reference to a secret, read when it is needed and not before."""
-
-    def read(self) -> str:
-        """Return the value. Raises ConfigError if it cannot be had."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class BackupJob:
     """One configured backup of an asset.
 
-    every_s: seconds between backups, None if not stated. age: the age identities that open it, None if none are
-    configured. wal: folder of the archived write-ahead log of a physical backup, None without. target: where its
-    recovery ends.
+    place: where the backups lie, and what opens their repository. every_s: seconds between backups, None if not stated.
+    age: the age identities that open dumps, None if none are configured. target: where the recovery of a copy of a
+    cluster ends. copy_of: name of the job whose backups these are copies of, None for a job of its own.
     """
 
     name: str
-    format: str
-    path: str
+    place: Place
     every_s: int | None
     age: Readable | None = None
-    wal: str | None = None
     target: Target = field(default_factory=Target)
+    copy_of: str | None = None
+
+    @property
+    def format(self) -> str:
+        """The word of guardian.yaml."""
+        return self.place.format
+
+    @property
+    def path(self) -> str:
+        """Folder or URL."""
+        return self.place.path
 
 
 @dataclass(frozen=True, slots=True)

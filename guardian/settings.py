@@ -11,11 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardian.errors import ConfigError
+from verifiers.sources.base import KeyMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guardian.model import Asset, Mode, Service, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySecret:
+    """A secret that opens a backup repository: without it the backups cannot be read, which a drill has to tell."""
+
+    secret: Secret
+
+    def read(self) -> str:
+        """Return the value. Raises KeyMissingError."""
+        try:
+            return self.secret.read()
+        except ConfigError as error:
+            raise KeyMissingError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

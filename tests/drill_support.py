@@ -18,7 +18,8 @@ from verifiers import filestore
 from verifiers.manifest import Manifest
 from verifiers.postgres.manifest import capture
 from verifiers.postgres.snapshot import exported_snapshot
-from verifiers.sources import open_source
+from verifiers.sources import Place, open_source
+from verifiers.sources.copying import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ class Estate:
     @property
     def asset(self) -> Asset:
         """The asset as guardian.yaml would declare it."""
-        job = BackupJob("nightly", "pg_dump", str(self.backups), 86400)
+        job = BackupJob("nightly", Place("pg_dump", str(self.backups)), 86400)
         source = Source("db", self.database, str(self.filestore) if self.type == "odoo" else None)
         return Asset("erp", self.type, "plant", self.assurance, source, (job,), self.assertions)
 
@@ -142,9 +143,9 @@ class Estate:
             subprocess.run(["/bin/cp", "-r", str(self.filestore), str(self.dump.parent / "filestore")], check=True)
             files = filestore.capture(self.filestore)
         change(self.dump)
-        source = open_source(self.type, "pg_dump", self.backups)
+        source = open_source(self.type, Place("pg_dump", str(self.backups)))
         [item] = source.locate()
-        self.manifest = Manifest.of("erp", item, datetime.now(UTC), postgres, files).to_json()
+        self.manifest = Manifest.of("erp", (item.id, *digest_of(item)), datetime.now(UTC), postgres, files).to_json()
 
     def drill(self, *, required: Assurance = Assurance.EXACT, run_id: str = RUN_1, deadline_s: float = 600) -> Drill:
         """Drill the newest backup."""

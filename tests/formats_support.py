@@ -24,7 +24,8 @@ from tests.drill_support import KEY, RUN_1
 from tests.restore_support import fill_rich
 from verifiers.manifest import Manifest
 from verifiers.postgres.manifest import capture
-from verifiers.sources import open_source
+from verifiers.sources import Place, open_source
+from verifiers.sources.copying import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -172,7 +173,7 @@ class Formatted:
     @property
     def asset(self) -> Asset:
         """The asset as guardian.yaml would declare it."""
-        job = BackupJob("nightly", "pg_dump", str(self.backups), 86400, Text(self.age) if self.age else None)
+        job = BackupJob("nightly", Place("pg_dump", str(self.backups)), 86400, Text(self.age) if self.age else None)
         return Asset("erp", "postgres", "plant", Assurance.EXACT, Source("db", self.database, None), (job,))
 
     def take(
@@ -186,8 +187,10 @@ class Formatted:
             (self.backups / "globals.sql").write_bytes(cluster)
         if not exact:
             change(self.path)
-        [item] = open_source("postgres", "pg_dump", self.backups).locate()
-        self.manifest = Manifest.of("erp", item, datetime.now(UTC), self.dumps.content, None).to_json()
+        [item] = open_source("postgres", Place("pg_dump", str(self.backups))).locate()
+        self.manifest = Manifest.of(
+            "erp", (item.id, *digest_of(item)), datetime.now(UTC), self.dumps.content, None
+        ).to_json()
         if exact:
             change(self.path)
         return self

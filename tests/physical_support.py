@@ -18,6 +18,7 @@ from guardian.settings import SandboxSettings
 from tests.drill_support import KEY, RUN_1
 from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.server import SandboxServer
+from verifiers.sources import Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +114,7 @@ class Plant:
         beyond = Target(TargetKind.LATEST if wal else TargetKind.END)
         archive = str(self.wal) if wal else None
         asked = (Assertion("asked", self.assertion, None, 0),) if self.assertion else ()
-        job = BackupJob("base", "pg_basebackup", str(self.backups), 86400, wal=archive, target=target or beyond)
+        job = BackupJob("base", Place("pg_basebackup", str(self.backups), wal=archive), 86400, target=target or beyond)
         return Asset("erp", "postgres", "plant", Assurance.SOUND, Source("db", database), (job,), asked)
 
     def drill(self, target: Target | None = None, *, wal: bool = False, database: str | None = "erp") -> Drill:

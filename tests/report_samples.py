@@ -23,6 +23,7 @@ from guardian.model import (
 )
 from guardian.reports.inputs import ReportInput
 from verifiers.result import Check, DrillResult, Phase
+from verifiers.sources import Place
 
 NOW = datetime(2026, 11, 23, 11, 40, 54, tzinfo=UTC)
 
@@ -78,7 +79,14 @@ def service(name: str = "erp-plant1") -> Service:
         recovery=Recovery(300, 600, 300),
         depends_on=(),
         assets=tuple(
-            Asset(asset, "odoo", name, None, Source("erp-db", asset), (BackupJob("nightly", "pg_dump", "/b", 86400),))
+            Asset(
+                asset,
+                "odoo",
+                name,
+                None,
+                Source("erp-db", asset),
+                (BackupJob("nightly", Place("pg_dump", "/b"), 86400),),
+            )
             for asset in names
         ),
     )

@@ -1,7 +1,7 @@
 """One signed document a backup: what was true in the database and the filestore when it was taken.
 
 Invariant: `to_json` gives canonical bytes (orjson, sorted keys), and `from_json` accepts nothing but them: a duplicate
-key, an unknown field or another spelling of the same value is refused. Reads the dump to hash it, nothing else.
+key, an unknown field or another spelling of the same value is refused. No I/O.
 """
 
 from __future__ import annotations
@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from verifiers.errors import VerifierError
 from verifiers.filestore import FilestoreError, FilestoreManifest
 from verifiers.postgres.manifest_shape import Fields, ManifestError, PostgresManifest
 from verifiers.result import Assurance, Check, Verdict
-from verifiers.sources.base import SourceError
-from verifiers.sources.copying import digest_of
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from verifiers.sources.base import BackupItem
 
 __all__ = ["SCHEMA", "Manifest", "ManifestError", "digest_check"]
 
@@ -47,20 +42,15 @@ class Manifest:
     def of(
         cls,
         asset: str,
-        item: BackupItem | None,
+        backup: tuple[str, str, int] | None,
         taken_at: datetime,
         postgres: PostgresManifest,
         filestore: FilestoreManifest | None,
     ) -> Manifest:
-        """Join the parts; hashes the backup's dump. taken_at: aware. Raises VerifierError if that cannot be read."""
+        """Join the parts. backup: id, and digest and bytes as its source tells them. taken_at: aware."""
         text = taken_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        if item is None:
-            return cls(asset, None, text, None, None, postgres, filestore)
-        try:
-            sha256, size = digest_of(item)
-        except SourceError as error:
-            raise VerifierError(f"cannot read the dump of backup {item.id!r}: {error}") from error
-        return cls(asset, item.id, text, sha256, size, postgres, filestore)
+        identity, sha256, size = backup or (None, None, None)
+        return cls(asset, identity, text, sha256, size, postgres, filestore)
 
     def backup_json(self) -> dict[str, Any] | None:
         """Return `{id, sha256, sizeBytes}` of the backup, or None."""

@@ -6,7 +6,6 @@ Invariant: a folder that cannot be read is an Unreadable and costs the other fol
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guardian.collectors import Observed, Unreadable
@@ -41,7 +40,7 @@ class Backups:
             seen: set[str] = set()
             for job in asset.backups:
                 try:
-                    items = open_source(asset.type, job.format, Path(job.path)).locate()
+                    items = open_source(asset.type, job.place).locate()
                 except (SourceError, OSError) as error:
                     yield Unreadable(KIND, "unreadable", f"backups {job.name} of asset {asset.name}: {error}")
                     continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guardian.errors import UsageError
@@ -60,7 +59,7 @@ def required_assurance(asset: Asset, *, any_manifest_logged: bool) -> Assurance:
 def why_none(asset: Asset, job: BackupJob) -> str:
     """Say why there is no backup of the asset to drill."""
     try:
-        open_source(asset.type, job.format, Path(job.path)).locate()
+        open_source(asset.type, job.place).locate()
     except VerifierError as error:
         return str(error)
     return f"there is no backup in {job.path}; take one, or correct `path` of backup {job.name} in guardian.yaml"
@@ -68,6 +67,6 @@ def why_none(asset: Asset, job: BackupJob) -> str:
 
 def _located(asset: Asset, job: BackupJob) -> Sequence[BackupItem]:
     try:
-        return open_source(asset.type, job.format, Path(job.path)).locate()
+        return open_source(asset.type, job.place).locate()
     except VerifierError:
         return ()  # another job may still have backups; if none has, `why_none` tells

@@ -17,7 +17,6 @@ from guardian.drills.obtaining import Allowance
 from verifiers.compressed import DamagedError
 from verifiers.layout import Layout
 from verifiers.postgres.physical import Label, PhysicalError
-from verifiers.sources import open_source
 from verifiers.sources.pg_basebackup import label_text
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from guardian.drills.run import Run
     from verifiers.sandbox.server import SandboxServer
-    from verifiers.sources import BackupItem
+    from verifiers.sources import BackupItem, Fetched
 
 _LONGEST = 100  # a chain that no restore should need
 
@@ -39,12 +38,12 @@ class Link:
     spaces: Mapping[str, Path]
 
 
-def gather(run: Run, newest: BackupItem, copy: Path, box: Path) -> list[Link]:
+def gather(run: Run, newest: BackupItem, fetched: Fetched, box: Path) -> list[Link]:
     """Unpack a fetched copy, and fetch and unpack those that it builds on; return them oldest first.
 
     One that stands alone is unpacked into `box/data`. Ends the drill, having entered why, where one is missing.
     """
-    links = [_unpacked(run, newest, copy, box / "data")]
+    links = [_unpacked(run, newest, fetched, box / "data")]
     while (wanted := _label(run, links[-1].folder).incremental_from) is not None:
         if len(links) == _LONGEST:
             raise StopDrill(f"the backup builds on more than {_LONGEST} others; take a whole one")
@@ -53,10 +52,9 @@ def gather(run: Run, newest: BackupItem, copy: Path, box: Path) -> list[Link]:
         into.mkdir(mode=0o700)
         with run.phase("fetch"):
             run.room(box.parent, older.size_bytes)
-            source = open_source(run.asset.type, run.job.format, Path(run.job.path))
-            fetched = source.fetch(older, into, partial(_tell, run, older.size_bytes))
+            fetched = run.source.fetch(older, into, partial(_tell, run, older.size_bytes))
         run.measurements["backupBytes"] += fetched.bytes
-        links.append(_unpacked(run, older, fetched.dump, box / f"link-{len(links)}"))
+        links.append(_unpacked(run, older, fetched, box / f"link-{len(links)}"))
     if len(links) > 1:
         if any(link.spaces for link in links):
             raise StopDrill("incremental backups of clusters with tablespaces of their own are not combined yet")
@@ -83,8 +81,11 @@ def combine(run: Run, server: SandboxServer, links: Sequence[Link], data: Path) 
     run.measurements["chainLength"] = len(links)
 
 
-def _unpacked(run: Run, item: BackupItem, copy: Path, target: Path) -> Link:
-    if item.form.layout is Layout.CLUSTER:
+def _unpacked(run: Run, item: BackupItem, fetched: Fetched, target: Path) -> Link:
+    copy = fetched.dump
+    if copy is None:
+        raise StopDrill("the backup holds no copy of a cluster")
+    if fetched.form.layout is Layout.CLUSTER:
         copy.rename(target)
         return Link(item, target, {})
     may = Allowance(target.parent.parent, run.settings.disk_quota, run.tell)
@@ -106,7 +107,9 @@ def _label(run: Run, folder: Path) -> Label:
 
 def _parent(run: Run, child: BackupItem, wanted: str) -> BackupItem:
     """Return the copy that began at the position `wanted`, which another one builds on."""
-    there = open_source(run.asset.type, run.job.format, Path(run.job.path)).locate()
+    if run.job.format != "pg_basebackup":
+        raise StopDrill("incremental copies inside a repository are not combined; restore them beside each other first")
+    there = run.source.locate()
     item = next((item for item in there if item.id != child.id and _began_at(item, wanted)), None)
     if item is None:
         run.incomplete(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _RESTORED, _SOUND, _EXACT = Assurance.RESTORED, Assurance.SOUND, Assurance.EXACT
 CHECKS: dict[str, Assurance | None] = {
     "backup.digest": _RESTORED,
+    "backup.locked": _RESTORED,
     "archive.complete": _RESTORED,
     "restore.messages": _RESTORED,
     "server.started": _RESTORED,
@@ -47,6 +48,7 @@ CHECKS: dict[str, Assurance | None] = {
     "materialized-views": _EXACT,
     "filestore.manifest": _EXACT,
     "neutralised": None,
+    "anomaly": None,
 }
 
 

@@ -21,7 +21,8 @@ from verifiers.postgres.dumps import Dump, examine_dump, not_whole
 from verifiers.postgres.plain_needs import UndecidedError
 from verifiers.result import Check, Verdict
 from verifiers.sandbox.options import SUPERUSER
-from verifiers.sources.unwrapping import KeyMissingError, decompress, decrypt, identities
+from verifiers.sources.base import KeyMissingError
+from verifiers.sources.unwrapping import decompress, decrypt, identities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from guardian.drills.checklist import Checklist
     from guardian.model import BackupJob
-    from verifiers.sources import BackupItem, Fetched
+    from verifiers.sources import Fetched
     from verifiers.sources.names import Named
 
 _LOOK_BYTES = 16 << 20  # written between two looks at the disk
@@ -68,23 +69,22 @@ class Allowance:
                 raise StopDrill(f"the disk of {self.folder} is full; make room, or set sandbox.folder to another disk")
 
 
-def unwrap_encryption(
-    item: BackupItem, fetched: Fetched, job: BackupJob, checklist: Checklist, may: Allowance
-) -> Fetched:
+def unwrap_encryption(fetched: Fetched, job: BackupJob, checklist: Checklist, may: Allowance) -> Fetched:
     """Decrypt what is encrypted of a fetched backup. Raises StopDrill, having entered why."""
-    paths = {"dump": (fetched.dump, item.form)}
-    if item.globals is not None and fetched.globals is not None:
-        paths["globals"] = (fetched.globals, item.globals[1])
+
+    def plain(path: Path) -> Path:
+        return decrypt(path, identities(_age(job)), partial(may.written, "decrypt", fetched.bytes))
+
     with _told(checklist):
-        for name, (path, named) in paths.items():
-            if named.encrypted:
-                keys = identities(_age(job))
-                plain = decrypt(path, keys, partial(may.written, "decrypt", fetched.bytes))
-                fetched = replace(fetched, dump=plain) if name == "dump" else replace(fetched, globals=plain)
+        if fetched.dump is not None and fetched.form.encrypted:
+            fetched = replace(fetched, dump=plain(fetched.dump))
+        if fetched.globals is not None and fetched.globals[1].encrypted:
+            path, named = fetched.globals
+            fetched = replace(fetched, globals=(plain(path), named))
     return fetched
 
 
-def obtain(item: BackupItem, fetched: Fetched, checklist: Checklist, may: Allowance) -> Obtained:
+def obtain(fetched: Fetched, checklist: Checklist, may: Allowance) -> Obtained:
     """Decompress what is compressed as a whole, and read everything. Raises StopDrill, having entered why."""
     phase = "verify archive"
 
@@ -93,16 +93,16 @@ def obtain(item: BackupItem, fetched: Fetched, checklist: Checklist, may: Allowa
             return path
         return decompress(path, lambda done: may.written(phase, fetched.bytes, done))
 
+    if fetched.dump is None:
+        raise StopDrill("the backup holds no dump")
     with _told(checklist):
-        path = unpacked(fetched.dump, item.form)
-        globals_path = fetched.globals
-        if globals_path is not None and item.globals is not None:
-            globals_path = unpacked(globals_path, item.globals[1])
+        path = unpacked(fetched.dump, fetched.form)
+        globals_path = unpacked(*fetched.globals) if fetched.globals is not None else None
     found: list[Dump] = []
     cluster: list[Globals] = []
 
     def examine() -> Check:
-        check, dump = examine_dump(path, item.form.layout, lambda done: may.tell(phase, done, None))
+        check, dump = examine_dump(path, fetched.form.layout, lambda done: may.tell(phase, done, None))
         if dump is None:
             return check
         found.append(dump)

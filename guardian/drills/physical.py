@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg
 
 from guardian.drills import chain, cluster_files
 from guardian.drills.checklist import StopDrill
-from verifiers.manifest import digest_check
 from verifiers.postgres import checks
 from verifiers.postgres.physical import (
     Control,
@@ -39,15 +37,15 @@ from verifiers.sandbox import SandboxError
 from verifiers.sandbox.options import ServerOptions
 from verifiers.sandbox.programs import find_programs
 from verifiers.sandbox.server import SandboxServer, owned_by_sandbox
-from verifiers.sources import open_source
-from verifiers.sources.wal_archive import WalArchive
+from verifiers.sources import open_archive
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
+    from pathlib import Path
 
     from guardian.drills.run import Run
     from verifiers.sandbox.isolation import Provider
-    from verifiers.sources import BackupItem
+    from verifiers.sources import BackupItem, Fetched, LogArchive
 
 _SHUT_DOWN_S = 300
 _POLL_S = 0.05
@@ -69,22 +67,22 @@ class Reached:
 class PhysicalDrill:
     """The steps between a located backup and a database to look at."""
 
-    def __init__(self, run: Run, item: BackupItem, folder: Path, isolation: Provider) -> None:
-        self._run, self._item, self._folder, self._isolation = run, item, folder, isolation
+    def __init__(self, run: Run, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider) -> None:
+        self._run, self._item, self._fetched, self._folder, self._isolation = run, item, fetched, folder, isolation
         self._data = folder / "box/data"
         self._target: Target = run.job.target
-        self._archive: WalArchive | None = None
+        self._archive: LogArchive | None = None
         self._checksums = False
         self._missing: str | None = None  # segment of the archive
 
     def database(self, stack: ExitStack) -> SandboxServer:
-        """Fetch, verify and recover; return the running server. Raises StopDrill or VerifierError."""
+        """Verify and recover; return the running server. Raises StopDrill or VerifierError."""
         run = self._run
-        copy = self._fetch()
+        self._whole()
         run.prove_isolation(self._isolation, self._folder)
         (self._folder / "box").mkdir(mode=0o700, exist_ok=True)
         with run.phase("restore"):
-            links = chain.gather(run, self._item, copy, self._folder / "box")
+            links = chain.gather(run, self._item, self._fetched, self._folder / "box")
         spaces = dict(links[-1].spaces)
         server = SandboxServer(self._folder, find_programs(self._major(links[0].folder), exact=True), self._isolation)
         server.prepare()
@@ -113,22 +111,12 @@ class PhysicalDrill:
 
     # -- steps
 
-    def _fetch(self) -> Path:
-        run, item = self._run, self._item
-        run.room(self._folder, item.size_bytes)
-        into = self._folder / "backup"
-        into.mkdir(mode=0o700)
-        with run.phase("fetch"):
-            source = open_source(run.asset.type, run.job.format, Path(run.job.path))
-            fetched = source.fetch(item, into, lambda done: run.tell("fetch", done, item.size_bytes))
-        run.sha256 = fetched.sha256
-        run.measurements["backupBytes"] = fetched.bytes
-        run.checklist.run(["backup.digest"], lambda: digest_check(run.manifest, fetched.sha256))
+    def _whole(self) -> None:
+        run = self._run
         if run.manifest is None:
             run.checklist.skip("backup.digest", "No manifest is taken of a copy of a cluster, so no digest is known.")
-        if item.complete is False:
-            run.incomplete(item.reason)
-        return fetched.dump
+        if self._item.complete is False:
+            run.incomplete(self._item.reason)
 
     def _major(self, copy: Path) -> int:
         try:
@@ -146,19 +134,19 @@ class PhysicalDrill:
         )
         if check.verdict is not Verdict.PASS:
             raise StopDrill("archive.complete did not pass")
-        if not parse_wal and run.job.wal is None:
+        if not parse_wal and open_archive(run.job.place) is None:
             run.incomplete("it was made without the write-ahead log it needs, and no `wal:` archive is configured")
 
     def _fetch_wal(self, label: Label, control: Control) -> None:
-        """Copy the archive, and see that no segment is missing between the backup and its newest."""
+        """Copy the archive, if there is one, and see that no segment is missing between the backup and its newest."""
         run = self._run
         if self._target.kind is TargetKind.TIME and datetime.fromisoformat(self._target.value) < control.checkpoint_at:
             began = control.checkpoint_at.isoformat()
             why = f"The target {self._target.value} lies before this backup, which began at {began}: take an older one"
             self._off_target({"backupBegan": began}, why)
-        if run.job.wal is None or (self._target.kind is TargetKind.END and self._has_wal()):
+        archive = open_archive(run.job.place)
+        if archive is None or (self._target.kind is TargetKind.END and self._has_wal()):
             return
-        archive = WalArchive.look(Path(run.job.wal))
         first = label.first(control.segment_bytes)
         self._missing = archive.gap(first, control.segment_bytes)
         if self._missing is not None and self._target.kind is TargetKind.LATEST:
@@ -172,9 +160,13 @@ class PhysicalDrill:
 
     def _lacks(self) -> str:
         return (
-            f"The archive {self._run.job.wal} lacks the segment {self._missing}: what was committed after it cannot be "
+            f"The archive {self._log} lacks the segment {self._missing}: what was committed after it cannot be "
             "recovered"
         )
+
+    @property
+    def _log(self) -> str:
+        return self._run.job.place.wal or f"in {self._run.job.path}"
 
     def _has_wal(self) -> bool:
         return any((self._data / "pg_wal").glob("[0-9A-F]" * 24))
@@ -268,7 +260,7 @@ class PhysicalDrill:
     def _before_the_newest(self, control: Control, reached: Reached, timeline: int) -> str:
         segments = self._archive.segments if self._archive else []
         if not segments:
-            return f"The archive {self._run.job.wal} holds no segment, so nothing after the backup can be recovered"
+            return f"The archive {self._log} holds no segment, so nothing after the backup can be recovered"
         newest = segments[-1]
         start = Segment.parse(newest, control.segment_bytes).number * control.segment_bytes
         if reached.lsn is None or lsn_number(reached.lsn) < start:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,20 +21,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from guardian.drills.catalogue import why_none
 from guardian.drills.checklist import Checklist, StopDrill
 from guardian.drills.examination import Examination, Progress
+from guardian.drills.logical import LogicalDrill
 from guardian.drills.machine import machine
-from guardian.drills.obtaining import Allowance, Obtained, obtain, unwrap_encryption
 from guardian.drills.physical import PhysicalDrill
-from guardian.drills.restoring import Restored, facts, lacking, minimum_major, restore
 from guardian.model import Assurance, Drill, rfc3339
 from verifiers.errors import VerifierError
 from verifiers.manifest import Manifest, digest_check
 from verifiers.postgres.checks import freshness
 from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Verdict
 from verifiers.sandbox.isolation import Provider, prove, provider
-from verifiers.sandbox.programs import find_programs
-from verifiers.sandbox.server import SandboxServer
 from verifiers.sandbox.workspace import Watch, Workspace, refuse_overlap
-from verifiers.sources import SourceError, open_source
+from verifiers.sources import KeyMissingError, SourceError, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,13 +40,12 @@ if TYPE_CHECKING:
     from guardian.model import Asset, BackupJob, Service
     from guardian.settings import SandboxSettings
     from verifiers.postgres.archive import Archive
-    from verifiers.postgres.dumps import Dump
-    from verifiers.sources import BackupItem
+    from verifiers.sandbox.server import SandboxServer
+    from verifiers.sources import BackupItem, BackupSource, Fetched
 
 
 DEADLINE_S = 12 * 3600.0
 _SPARE_BYTES = 512 << 20  # a fresh server with its write-ahead log
-_GROWTH = 2  # restored tables with their indexes, against the data unpacked
 
 
 def run_drill(
@@ -144,27 +140,26 @@ class Run:
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
-            if item.form.layout.physical:
-                self._physical(item, workspace.folder, isolation, stack)
+            fetched = self._fetch(item, workspace.folder)
+            if fetched.form.layout.physical:
+                self._physical(item, fetched, workspace.folder, isolation, stack)
             else:
-                self._logical(item, workspace.folder, isolation, stack)
+                self._logical(item, fetched, workspace.folder, isolation, stack)
 
-    def _logical(self, item: BackupItem, folder: Path, isolation: Provider, stack: contextlib.ExitStack) -> None:
+    def _logical(
+        self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
+    ) -> None:
         """Restore a dump into a fresh server."""
-        obtained = self._fetch(item, folder)
-        archive = obtained.dump.archive
-        self.prove_isolation(isolation, folder)
-        with self.phase("start"):
-            server = self._server(folder, archive, isolation)
-            self.watch(stack, server)
-            server.__enter__()
-        self._started(server, obtained.dump)
-        restored = self._restore(server, obtained)
-        self._examine(server.conninfo(restored.database), obtained.filestore, archive)
+        self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
+        logical = LogicalDrill(self, item, fetched, folder, isolation)
+        conninfo = logical.database(stack)
+        self._examine(conninfo, logical.filestore, logical.archive)
 
-    def _physical(self, item: BackupItem, folder: Path, isolation: Provider, stack: contextlib.ExitStack) -> None:
+    def _physical(
+        self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
+    ) -> None:
         """Recover a copy of a whole cluster."""
-        physical = PhysicalDrill(self, item, folder, isolation)
+        physical = PhysicalDrill(self, item, fetched, folder, isolation)
         server = physical.database(stack)
         self._examine(server.conninfo(physical.choose_database(server)), None, None)
         with self.phase("compare"):
@@ -181,7 +176,9 @@ class Run:
 
     def _keep_apart(self) -> None:
         """Nothing that must outlive a drill may lie where drills make and remove folders."""
-        others = {f"the folder of backup {self.job.name} of {self.asset.name}": Path(self.job.path)}
+        others = {}
+        if not self.job.place.remote:
+            others[f"the folder of backup {self.job.name} of {self.asset.name}"] = Path(self.job.path)
         if self.asset.source.filestore is not None:
             others[f"the filestore of {self.asset.name}"] = Path(self.asset.source.filestore)
         refuse_overlap(self.settings.folder, others)
@@ -189,15 +186,13 @@ class Run:
     def _locate(self) -> BackupItem:
         if self.backup is None:
             raise StopDrill(why_none(self.asset, self.job))
-        if not self.backup.path.exists():
-            raise StopDrill(f"the backup {self.backup.path} is gone")
         if self.manifest_bytes is not None:
             self.manifest = Manifest.from_json(self.manifest_bytes)
             described = (self.manifest.asset, self.manifest.backup_id)
             if described != (self.asset.name, self.backup.id):
                 raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
-        if not self.backup.form.layout.physical:
-            self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
+        self.checklist.skip("backup.locked", "this job does not ask for a lock")
+        self.checklist.skip("anomaly", "no earlier drill of this asset to compare with")
         if not self.asset.assertions:
             self.checklist.skip("assertions", "no assertions are configured for this asset")
         taken_at = self.backup.taken_at
@@ -207,15 +202,16 @@ class Run:
             self.measurements["rpoSeconds"] = int((self.started_on - taken_at).total_seconds())
         return self.backup
 
-    def _fetch(self, item: BackupItem, folder: Path) -> Obtained:
-        """Copy the backup, and read it to its end before anything is restored from it."""
+    def _fetch(self, item: BackupItem, folder: Path) -> Fetched:
+        """Copy the backup out of its place, as it is."""
         self.room(folder, item.size_bytes)
         into = folder / "backup"
         into.mkdir(mode=0o700)
         with self.phase("fetch"):
             try:
-                source = open_source(self.asset.type, self.job.format, Path(self.job.path))
-                fetched = source.fetch(item, into, lambda done: self.tell("fetch", done, item.size_bytes))
+                fetched = self.source.fetch(item, into, lambda done: self.tell("fetch", done, item.size_bytes))
+            except KeyMissingError:
+                raise
             except SourceError as error:
                 if item.complete is not False:
                     raise
@@ -224,14 +220,12 @@ class Run:
         self.sha256 = fetched.sha256
         self.measurements["backupBytes"] = fetched.bytes
         self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
-        may = Allowance(folder, self.settings.disk_quota, self.tell)
-        if item.form.encrypted or (item.globals is not None and item.globals[1].encrypted):
-            with self.phase("decrypt"):
-                fetched = unwrap_encryption(item, fetched, self.job, self.checklist, may)
-        with self.phase("verify archive"):
-            obtained = obtain(item, fetched, self.checklist, may)
-        self.room(folder, _GROWTH * (obtained.dump.data_bytes or 4 * item.size_bytes))
-        return obtained
+        return fetched
+
+    @property
+    def source(self) -> BackupSource:
+        """What reads the backups of the job."""
+        return open_source(self.asset.type, self.job.place)
 
     def incomplete(self, reason: str) -> NoReturn:
         """Enter that the backup is not whole, and end the drill."""
@@ -260,37 +254,6 @@ class Run:
             raise StopDrill("the isolation does not hold")
         message = f"{len(attempts)} attempts to break out of the sandbox failed."
         self.checklist.put(Check("isolation", None, Verdict.PASS, "every attempt withstood", observed, message))
-
-    def _server(self, folder: Path, archive: Archive, isolation: Provider) -> SandboxServer:
-        programs = find_programs(minimum_major(archive))
-        return SandboxServer(folder, programs, isolation)
-
-    def _started(self, server: SandboxServer, dump: Dump) -> None:
-        missing = lacking(server, dump)
-        if missing:
-            raise StopDrill(f"sandbox server lacks {', '.join(missing)}; install a PostgreSQL that has it")
-        self.sandbox |= facts(server, dump.archive)
-        version = server.programs.version
-        message = f"PostgreSQL {version} started in the sandbox and answers."
-        self.checklist.put(Check("server.started", None, Verdict.PASS, "answers", version, message))
-
-    def _restore(self, server: SandboxServer, obtained: Obtained) -> Restored:
-        with self.phase("restore"):
-            roles = self.manifest.postgres.roles if self.manifest else None
-            restored = restore(
-                server,
-                obtained.dump,
-                obtained.cluster,
-                roles_of_manifest=roles,
-                deadline_s=max(1.0, self.left_s()),
-            )
-        if restored.lacking_locale is not None:
-            self.checklist.judge = restored.lacking_locale.judge
-        self.checklist.put(replace(restored.check, duration_s=self.phases["restore"]))
-        if not restored.whole:
-            raise StopDrill("the restore did not come to its end")
-        self.restored = True
-        return restored
 
     def _examine(self, conninfo: str, filestore: Path | None, archive: Archive | None) -> None:
         examination = Examination(

@@ -39,6 +39,10 @@ _CHECKS: Final[Mapping[str, tuple[str, str]]] = {
         "The file is the one whose digest was signed when the backup was taken.",
         "The file changed after it was written: look for the cause in storage or transfer, and take a new backup.",
     ),
+    "backup.locked": (
+        "The stored backup cannot be deleted or overwritten before its time.",
+        "Switch on object lock with retention for the bucket, and store the backup again.",
+    ),
     "archive.complete": (
         "The archive is whole, to its last byte.",
         "The archive is damaged: recover from an older backup, take a new one, look at disk space and transfer.",

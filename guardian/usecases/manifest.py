@@ -92,7 +92,8 @@ def manifest(
             files = filestore.capture(Path(asset.source.filestore), names=names)
         item = _new_backup(asset, job, before) if job else None
         progress("signing")
-        document = Manifest.of(asset.name, item, started_on, postgres, files)
+        backup = (item.id, *open_source(asset.type, job.place).digest(item)) if item and job else None
+        document = Manifest.of(asset.name, backup, started_on, postgres, files)
         data = document.to_json()
         measurements = {
             "tables": len(postgres.tables),
@@ -155,11 +156,11 @@ def _job(asset: Asset, job_name: str | None) -> BackupJob:
 
 def _backup_ids(asset: Asset, job: BackupJob) -> set[str]:
     Path(job.path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {item.id for item in open_source(asset.type, job.format, Path(job.path)).locate()}
+    return {item.id for item in open_source(asset.type, job.place).locate()}
 
 
 def _new_backup(asset: Asset, job: BackupJob, before: set[str]) -> BackupItem:
-    items = [item for item in open_source(asset.type, job.format, Path(job.path)).locate() if item.id not in before]
+    items = [item for item in open_source(asset.type, job.place).locate() if item.id not in before]
     if len(items) == 1:
         return items[0]
     found = "no new backup" if not items else f"{len(items)} new backups ({', '.join(item.id for item in items)})"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from verifiers.layout import Layout
-from verifiers.sources import BackupItem, SourceError, open_source
+from verifiers.sources import BackupItem, Place, SourceError, open_source
 from verifiers.sources.copying import digest_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Shelf:
 
     @property
     def source(self) -> BackupSource:
-        return open_source(self.kind.asset, "pg_dump", self.folder)
+        return open_source(self.kind.asset, Place("pg_dump", str(self.folder)))
 
     def name(self, backup: str) -> str:
         return backup if self.kind.asset == "odoo" else backup + self.kind.suffix
@@ -170,6 +170,7 @@ def test_fetched_backup_is_a_private_copy_of_the_same_bytes(shelf: Shelf) -> Non
     told: list[int] = []
     fetched = shelf.fetch(item, told)
     original = shelf.dump(ONE)
+    assert fetched.dump is not None
     if shelf.kind.is_folder:
         copied = {path.name: path.read_bytes() for path in fetched.dump.iterdir()}
         assert copied == {path.name: path.read_bytes() for path in original.iterdir()}
@@ -179,7 +180,7 @@ def test_fetched_backup_is_a_private_copy_of_the_same_bytes(shelf: Shelf) -> Non
     else:
         assert fetched.dump.read_bytes() == original.read_bytes()
         assert fetched.sha256 == hashlib.sha256(original.read_bytes()).hexdigest()
-    assert digest_of(item)[0] == fetched.sha256
+    assert shelf.source.digest(item)[0] == fetched.sha256
     assert (fetched.filestore is not None) == (shelf.kind.asset == "odoo")
     assert told == sorted(told)
     assert told[-1] == fetched.bytes == item.size_bytes
@@ -191,6 +192,7 @@ def test_fetch_never_overwrites(shelf: Shelf) -> None:
     shelf.put(ONE)
     [item] = shelf.located()
     target = shelf.fetch(item).dump
+    assert target is not None
     before = {path: path.stat().st_mtime_ns for path in shelf.into.rglob("*")}
     assert shelf.refuses(item)
     assert target.exists()
@@ -321,8 +323,8 @@ def test_globals_go_with_the_backup_and_are_none_themselves(shelf: Shelf) -> Non
     assert len(items) == (2 if shelf.kind.asset == "postgres" else 1)
     fetched = shelf.fetch(items[-1])
     assert fetched.globals is not None
-    assert fetched.globals.read_bytes() == (b"of its own" if len(items) == 2 else b"of the folder")
-    assert fetched.globals.suffix == (".gz" if len(items) == 2 else ".sql")
+    assert fetched.globals[0].read_bytes() == (b"of its own" if len(items) == 2 else b"of the folder")
+    assert fetched.globals[0].suffix == (".gz" if len(items) == 2 else ".sql")
     assert fetched.bytes == items[-1].size_bytes
     assert fetched.sha256 == digest_of(items[-1])[0], "the digest is that of the dump alone"
 

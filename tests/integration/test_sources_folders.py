@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.restore_support import database, dump
-from verifiers.sources import BackupItem, SourceError, open_source
+from verifiers.sources import BackupItem, Place, SourceError, open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,11 +65,11 @@ def pair(folder: Path, name: str, archive: Path | None, *, filestore: bool = Tru
 
 
 def dumps(folder: Path) -> list[BackupItem]:
-    return list(open_source("postgres", "pg_dump", folder).locate())
+    return list(open_source("postgres", Place("pg_dump", str(folder))).locate())
 
 
 def pairs(folder: Path) -> list[BackupItem]:
-    return list(open_source("odoo", "pg_dump", folder).locate())
+    return list(open_source("odoo", Place("pg_dump", str(folder))).locate())
 
 
 def test_dumps_are_found_oldest_first_with_time_and_size(folder: Path, archive: Path) -> None:
@@ -110,19 +110,20 @@ def test_dump_that_cannot_be_whole_is_listed_with_the_reason(folder: Path, conte
 def test_missing_folder_is_an_error_not_an_empty_one(folder: Path) -> None:
     for kind in ("postgres", "odoo"):
         with pytest.raises(SourceError, match="nowhere"):
-            open_source(kind, "pg_dump", folder / "nowhere").locate()
+            open_source(kind, Place("pg_dump", str(folder / "nowhere"))).locate()
 
 
 def test_unknown_format_is_refused_by_name(folder: Path) -> None:
     with pytest.raises(SourceError, match="tarball"):
-        open_source("postgres", "tarball", folder)
+        open_source("postgres", Place("tarball", str(folder)))
 
 
 def test_fetched_dump_is_the_same_bytes_with_their_digest(folder: Path, into: Path, archive: Path) -> None:
     shutil.copy(archive, folder / "x.dump")
     [item] = dumps(folder)
     seen: list[int] = []
-    fetched = open_source("postgres", "pg_dump", folder).fetch(item, into, seen.append)
+    fetched = open_source("postgres", Place("pg_dump", str(folder))).fetch(item, into, seen.append)
+    assert fetched.dump is not None
     assert fetched.dump.read_bytes() == archive.read_bytes()
     assert fetched.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert (fetched.filestore, fetched.bytes, seen[-1]) == (None, item.size_bytes, item.size_bytes)
@@ -135,7 +136,7 @@ def test_fetch_never_overwrites(folder: Path, into: Path, archive: Path) -> None
     [item] = dumps(folder)
     (into / "db.dump").write_bytes(b"here already")
     with pytest.raises(SourceError):
-        open_source("postgres", "pg_dump", folder).fetch(item, into, nothing)
+        open_source("postgres", Place("pg_dump", str(folder))).fetch(item, into, nothing)
     assert (into / "db.dump").read_bytes() == b"here already"
 
 
@@ -150,7 +151,7 @@ def test_link_out_of_the_folder_is_listed_and_never_read(folder: Path, into: Pat
     [item] = dumps(folder)
     assert item.complete is False
     with pytest.raises(SourceError):
-        open_source("postgres", "pg_dump", folder).fetch(item, into, nothing)
+        open_source("postgres", Place("pg_dump", str(folder))).fetch(item, into, nothing)
     assert list(into.iterdir()) == []
 
 
@@ -162,18 +163,18 @@ def test_file_that_became_a_link_or_a_pipe_after_the_listing_is_refused(
     item.path.unlink()
     item.path.symlink_to(secret)
     with pytest.raises(SourceError):
-        open_source("postgres", "pg_dump", folder).fetch(item, into, nothing)
+        open_source("postgres", Place("pg_dump", str(folder))).fetch(item, into, nothing)
     item.path.unlink()
     os.mkfifo(item.path)
     with pytest.raises(SourceError):
-        open_source("postgres", "pg_dump", folder).fetch(item, into, nothing)
+        open_source("postgres", Place("pg_dump", str(folder))).fetch(item, into, nothing)
 
 
 def test_item_of_another_folder_is_refused(folder: Path, into: Path, secret: Path) -> None:
     item = BackupItem("shadow", secret, None, 1, None)
     for kind in ("postgres", "odoo"):
         with pytest.raises(SourceError, match="not"):
-            open_source(kind, "pg_dump", folder).fetch(item, into, nothing)
+            open_source(kind, Place("pg_dump", str(folder))).fetch(item, into, nothing)
 
 
 def test_pairs_are_found_with_the_size_of_both_halves(folder: Path, archive: Path) -> None:
@@ -201,7 +202,7 @@ def test_fetched_pair_is_whole_and_private(folder: Path, into: Path, archive: Pa
     place = pair(folder, "20260301T110000Z", archive)
     (place / "filestore" / "empty").mkdir()
     [item] = pairs(folder)
-    fetched = open_source("odoo", "pg_dump", folder).fetch(item, into, nothing)
+    fetched = open_source("odoo", Place("pg_dump", str(folder))).fetch(item, into, nothing)
     assert fetched.filestore is not None
     assert (fetched.filestore / "ab" / ("ab" + "0" * 38)).read_bytes() == b"content"
     assert (fetched.filestore / "empty").is_dir()
@@ -230,5 +231,5 @@ def test_links_and_special_files_in_a_pair_are_refused(
             (place / "db.dump").symlink_to(secret)
     [item] = pairs(folder)
     with pytest.raises(SourceError):
-        open_source("odoo", "pg_dump", folder).fetch(item, into, nothing)
+        open_source("odoo", Place("pg_dump", str(folder))).fetch(item, into, nothing)
     assert SECRET not in "".join(path.read_text(errors="replace") for path in into.rglob("*") if path.is_file())

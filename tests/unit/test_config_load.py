@@ -452,7 +452,7 @@ def _with_backup(tmp_path: Path, keys: str, *, kind: str = "postgres") -> Path:
 def test_physical_backup_knows_where_its_recovery_ends(tmp_path: Path, keys: str, target: dict[str, str]) -> None:
     [job] = config.load(_with_backup(tmp_path, keys)).assets()["a"].backups
     assert job.target.to_json() == target
-    assert job.wal == (str(tmp_path / "w") if "wal" in keys else None)
+    assert job.place.wal == (str(tmp_path / "w") if "wal" in keys else None)
 
 
 @pytest.mark.parametrize(
@@ -464,8 +464,8 @@ def test_physical_backup_knows_where_its_recovery_ends(tmp_path: Path, keys: str
         ('format: pg_basebackup, wal: w, recover: {time: "2026-11-23T12:00:00"}', "postgres", "with its offset"),
         ("format: pg_basebackup, wal: w, recover: {lsn: 12}", "postgres", "names no end"),
         ("format: pg_basebackup, wal: w, recover: {to: end, xid: 3}", "postgres", "expected one of"),
-        ("format: pg_basebackup", "odoo", "an Odoo pair"),
-        ('format: pg_basebackup, decrypt: {age: "file:k"}', "postgres", "belongs to format pg_dump"),
+        ("format: pg_basebackup", "odoo", "no format of assets of type odoo"),
+        ('format: pg_basebackup, decrypt: {age: "file:k"}', "postgres", "belongs to dumps and repositories"),
     ],
 )
 def test_recovery_that_cannot_be_is_refused_with_its_line(tmp_path: Path, keys: str, kind: str, complaint: str) -> None:

@@ -13,6 +13,7 @@ from guardian.errors import UsageError
 from guardian.model import Asset, Assurance, BackupJob, Source
 from verifiers.errors import VerifierError
 from verifiers.result import Check, DrillResult, Verdict
+from verifiers.sources import Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +116,7 @@ def test_the_newest_backup_over_all_jobs_is_chosen(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for stamp in stamps:
             (tmp_path / name / f"{stamp}.dump").write_bytes(b"")
-        jobs.append(BackupJob(name, "pg_dump", str(tmp_path / name), None))
+        jobs.append(BackupJob(name, Place("pg_dump", str(tmp_path / name)), None))
     job, item = choose(asset(None, *jobs))
     assert item is not None
     assert (job.name, item.id) == ("a", "20260301T000000Z"), "also when it is visibly incomplete"

@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
 
-from verifiers.errors import VerifierError
 from verifiers.filestore import FileEntry, FilestoreManifest
 from verifiers.manifest import Manifest, ManifestError, digest_check
 from verifiers.postgres.manifest import Identity, LargeObjects, PostgresManifest, TableContent
 from verifiers.postgres.snapshot import SequenceState
 from verifiers.result import Verdict
-from verifiers.sources import BackupItem
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 POSTGRES = PostgresManifest(
     method="record",
@@ -154,20 +149,11 @@ def test_no_field_of_a_fixed_shape_may_be_missing() -> None:
             Manifest.from_json(orjson.dumps(changed, option=orjson.OPT_SORT_KEYS))
 
 
-def test_manifest_belongs_to_the_dump_by_its_digest(tmp_path: Path) -> None:
-    (tmp_path / "20260301T110000Z").mkdir()
-    dump = tmp_path / "20260301T110000Z" / "db.dump"
-    dump.write_bytes(b"PGDMP and more")
-    item = BackupItem("20260301T110000Z", dump.parent, None, 14, None, dump=dump)
-    manifest = Manifest.of("erp", item, datetime(2026, 3, 1, 11, tzinfo=UTC), POSTGRES, FILES)
+def test_manifest_belongs_to_the_dump_by_its_digest() -> None:
     digest = hashlib.sha256(b"PGDMP and more").hexdigest()
+    backup = ("20260301T110000Z", digest, 14)
+    manifest = Manifest.of("erp", backup, datetime(2026, 3, 1, 11, tzinfo=UTC), POSTGRES, FILES)
     assert manifest.backup_json() == {"id": "20260301T110000Z", "sha256": digest, "sizeBytes": 14}
     assert digest_check(manifest, digest).verdict is Verdict.PASS
     assert digest_check(manifest, "0" * 64).verdict is Verdict.FAIL
     assert digest_check(None, digest).verdict is Verdict.SKIP
-
-
-def test_manifest_of_a_dump_that_is_gone_is_refused(tmp_path: Path) -> None:
-    item = BackupItem("x", tmp_path / "x.dump", None, 1, None)
-    with pytest.raises(VerifierError, match="x"):
-        Manifest.of("erp", item, datetime(2026, 3, 1, tzinfo=UTC), POSTGRES, None)

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verifiers.sources.base import BackupItem, BackupSource, Fetched, SourceError
+from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
 from verifiers.sources.odoo import OdooFolders
 from verifiers.sources.pg_basebackup import BaseBackups
 from verifiers.sources.pg_dump import DumpFiles
+from verifiers.sources.wal_archive import WalArchive
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-__all__ = ["BackupItem", "BackupSource", "Fetched", "SourceError", "open_source"]
+__all__ = [
+    "FORMATS",
+    "BackupItem",
+    "BackupSource",
+    "Fetched",
+    "KeyMissingError",
+    "LogArchive",
+    "Place",
+    "SourceError",
+    "open_archive",
+    "open_source",
+]
+
+# By type of asset and format: what opens it.
+FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
+    ("postgres", "pg_dump"): DumpFiles,
+    ("postgres", "pg_basebackup"): BaseBackups,
+    ("odoo", "pg_dump"): OdooFolders,
+}
 
 
-def open_source(asset_type: str, format: str, path: Path) -> BackupSource:  # noqa: A002 -- the word of guardian.yaml
-    """Return the source for backups of an asset.
+def open_source(asset_type: str, place: Place) -> BackupSource:
+    """Return the source for backups of an asset; the place itself is first looked at by `locate`.
 
-    ("postgres", "pg_dump"): a folder of dumps in any format of pg_dump; the id is the name without its suffixes.
-    ("postgres", "pg_basebackup"): a folder of folders as pg_basebackup makes them; the id is the folder's name.
-    ("odoo", "pg_dump"): a folder of `<UTC stamp>/` folders with a dump `db.*` and `filestore/`; the id is its name.
-    Raises SourceError for another combination; the folder itself is first looked at by `locate`.
+    Raises SourceError for a format that backups of this type of asset do not have.
     """
-    if (asset_type, format) == ("postgres", "pg_dump"):
-        return DumpFiles(path)
-    if (asset_type, format) == ("postgres", "pg_basebackup"):
-        return BaseBackups(path)
-    if (asset_type, format) == ("odoo", "pg_dump"):
-        return OdooFolders(path)
-    raise SourceError(
-        f"no backup format {format!r} for assets of type {asset_type!r}; known: postgres/pg_dump, "
-        "postgres/pg_basebackup, odoo/pg_dump"
-    )
+    opened = FORMATS.get((asset_type, place.format))
+    if opened is None:
+        known = ", ".join(form for kind, form in FORMATS if kind == asset_type)
+        raise SourceError(f"no backup format {place.format!r} for assets of type {asset_type!r}; known: {known}")
+    return opened(place)
+
+
+def open_archive(place: Place) -> LogArchive | None:
+    """Return the archived write-ahead log that belongs to a place, None without one. Raises SourceError."""
+    return WalArchive.look(Path(place.wal)) if place.wal is not None else None

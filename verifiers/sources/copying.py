@@ -27,12 +27,14 @@ _BUFFER = 1 << 20
 class Copier:
     """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far.
 
-    A target of None reads and hashes without copying.
+    A target of None reads and hashes without copying. move: files are hashed and then moved, for folders of our own on
+    the same disk.
     """
 
-    def __init__(self, progress: Callable[[int], None]) -> None:
+    def __init__(self, progress: Callable[[int], None], *, move: bool = False) -> None:
         self.bytes = 0
         self._progress = progress
+        self._move = move
 
     def file(self, source: Path, target: Path | None) -> str:
         """Copy one file and return its hex SHA-256. Raises SourceError if it is no regular file or cannot be read."""
@@ -82,7 +84,8 @@ class Copier:
         with os.fdopen(source, "rb", buffering=0) as reader:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 raise SourceError(f"{name} is not a regular file")
-            with new_file(target) if target is not None else nullcontext() as writer:
+            copying = target is not None and not self._move
+            with new_file(target) if target is not None and copying else nullcontext() as writer:
                 buffer = bytearray(_BUFFER)
                 view = memoryview(buffer)
                 while count := reader.readinto(buffer):
@@ -92,6 +95,11 @@ class Copier:
                         written += writer.write(view[written:count])
                     self.bytes += count
                     self._progress(self.bytes)
+        if target is not None and not copying:
+            if target.exists():
+                raise SourceError(f"{target.name} is there twice")
+            os.rename(name, target, src_dir_fd=folder)
+            target.chmod(0o600)
         return digest.hexdigest()
 
 

@@ -8,10 +8,11 @@ Invariant: a backup without one of its two halves is listed as incomplete, never
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifiers.sources.base import BackupItem, Fetched, SourceError
-from verifiers.sources.copying import Copier, tree_size
+from verifiers.sources.copying import Copier, digest_of, tree_size
 from verifiers.sources.names import Named, parse, parse_folder, shown
 from verifiers.sources.pg_dump import (
     fetch_dump,
@@ -28,7 +29,8 @@ from verifiers.sources.stamps import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from verifiers.sources.base import Place
 
 
 class OdooFolders:
@@ -36,8 +38,8 @@ class OdooFolders:
 
     format = "pg_dump"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Place) -> None:
+        self.folder = Path(place.path)
 
     def locate(self) -> list[BackupItem]:
         """See BackupSource. A folder counts if its name carries a UTC stamp, or if it holds one of the halves."""
@@ -49,19 +51,23 @@ class OdooFolders:
         refuse_double(items, self.folder)
         return sorted(items, key=oldest_first)
 
-    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:
-        """See BackupSource."""
+    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None], *, move: bool = False) -> Fetched:
+        """See BackupSource. move: the folder is ours, and files are moved instead of copied."""
         if item.path.parent != self.folder or item.path.is_symlink():
             raise SourceError(f"{item.path} is not a folder of the backup folder {self.folder}")
         if item.dump is None:
             raise SourceError(f"{item.id}: {item.reason or 'db.dump is missing'}")
-        copier = Copier(progress)
+        copier = Copier(progress, move=move)
         dump, sha256 = fetch_dump(item, into, copier)
         if (item.path / "filestore").is_symlink():
             raise SourceError(f"{item.id}/filestore {link_reason(item.path / 'filestore')}")
         copier.tree(item.path / "filestore", into / "filestore")
         cluster = fetch_globals(item, into, copier)
-        return Fetched(dump, into / "filestore", copier.bytes, sha256, cluster)
+        return Fetched(dump, into / "filestore", copier.bytes, sha256, item.form, cluster)
+
+    def digest(self, item: BackupItem) -> tuple[str, int]:
+        """See BackupSource."""
+        return digest_of(item)
 
     def _items(self, path: Path) -> list[BackupItem]:
         try:

@@ -13,19 +13,21 @@ import re
 import stat
 import tarfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifiers.compressed import SUFFIXES, DamagedError, Unpacker
 from verifiers.layout import Layout
 from verifiers.sources.base import BackupItem, Fetched, SourceError
-from verifiers.sources.copying import Copier, tree_size
+from verifiers.sources.copying import Copier, digest_of, tree_size
 from verifiers.sources.names import Named, shown
 from verifiers.sources.pg_dump import is_alias, oldest_first
 from verifiers.sources.stamps import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from verifiers.sources.base import Place
 
 MANIFEST = "backup_manifest"
 LABEL = "backup_label"
@@ -42,8 +44,8 @@ class BaseBackups:
 
     format = "pg_basebackup"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Place) -> None:
+        self.folder = Path(place.path)
 
     def locate(self) -> list[BackupItem]:
         """See BackupSource."""
@@ -54,13 +56,21 @@ class BaseBackups:
             raise SourceError(f"cannot read the backup folder {self.folder}: {error.strerror or error}") from error
         return sorted(items, key=oldest_first)
 
-    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:
-        """Copy a backup to `into/cluster`, which must not exist; see BackupSource."""
+    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None], *, move: bool = False) -> Fetched:
+        """Copy a backup to `into/cluster`, which must not exist; see BackupSource.
+
+        move: the folder is ours, and files are moved instead of copied.
+        """
         if item.path.parent != self.folder:
             raise SourceError(f"{item.path} is not in the backup folder {self.folder}")
-        copier = Copier(progress)
+        copier = Copier(progress, move=move)
         target = into / "cluster"
-        return Fetched(target, None, sha256=copier.tree(item.path, target), bytes=copier.bytes)
+        sha256 = copier.tree(item.path, target)
+        return Fetched(target, None, copier.bytes, sha256, item.form)
+
+    def digest(self, item: BackupItem) -> tuple[str, int]:
+        """See BackupSource."""
+        return digest_of(item)
 
 
 def _item(path: Path) -> BackupItem | None:

@@ -14,17 +14,19 @@ import re
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifiers.layout import Layout
 from verifiers.sources.base import BackupItem, Fetched, SourceError
-from verifiers.sources.copying import Copier, tree_size
+from verifiers.sources.copying import Copier, digest_of, tree_size
 from verifiers.sources.names import SUFFIX_OF, Named, parse, parse_folder, shown
 from verifiers.sources.stamps import look_at_dump, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+
+    from verifiers.sources.base import Place
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 # What pg_dump -Fd leaves before it writes toc.dat, its last file.
@@ -36,8 +38,8 @@ class DumpFiles:
 
     format = "pg_dump"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Place) -> None:
+        self.folder = Path(place.path)
 
     def locate(self) -> list[BackupItem]:
         """See BackupSource."""
@@ -50,14 +52,18 @@ class DumpFiles:
         refuse_double(items, self.folder)
         return sorted(items, key=oldest_first)
 
-    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:
-        """See BackupSource."""
+    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None], *, move: bool = False) -> Fetched:
+        """See BackupSource. move: the folder is ours, and files are moved instead of copied."""
         if item.path.parent != self.folder:
             raise SourceError(f"{item.path} is not in the backup folder {self.folder}")
-        copier = Copier(progress)
+        copier = Copier(progress, move=move)
         dump, sha256 = fetch_dump(item, into, copier)
         cluster = fetch_globals(item, into, copier)
-        return Fetched(dump, None, copier.bytes, sha256, cluster)
+        return Fetched(dump, None, copier.bytes, sha256, item.form, cluster)
+
+    def digest(self, item: BackupItem) -> tuple[str, int]:
+        """See BackupSource."""
+        return digest_of(item)
 
     def _items(self, path: Path, cluster: Mapping[str, tuple[Path, Named]]) -> list[BackupItem]:
         """Return the backup that a path is, if it is one and still there."""
@@ -125,14 +131,14 @@ def fetch_dump(item: BackupItem, into: Path, copier: Copier) -> tuple[Path, str]
     return target, copier.tree(source, target)
 
 
-def fetch_globals(item: BackupItem, into: Path, copier: Copier) -> Path | None:
+def fetch_globals(item: BackupItem, into: Path, copier: Copier) -> tuple[Path, Named] | None:
     """Copy the globals, if there are any. Raises SourceError."""
     if item.globals is None:
         return None
     path, named = item.globals
     target = into / f"globals.sql{''.join(named.wrappings)}"
     copier.file(path, target)
-    return target
+    return target, named
 
 
 def refuse_double(items: Iterable[BackupItem], folder: Path) -> None:

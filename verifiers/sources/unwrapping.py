@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 import pyrage
 
 from verifiers.compressed import SUFFIXES, DamagedError, Unpacker
-from verifiers.errors import VerifierError
+from verifiers.sources.base import KeyMissingError
 from verifiers.sources.copying import new_file
 from verifiers.sources.names import AGE
 
@@ -27,10 +27,6 @@ _PIECE = 1 << 20
 _X25519, _SSH = "AGE-SECRET-KEY-1", "-----BEGIN"
 # What rage says of a file that is none of age's, or whose header was cut; it has no other way to tell.
 _NO_AGE = ("failed to fill whole buffer", "Incomplete header", "Header is invalid", "Header MAC is invalid")
-
-
-class KeyMissingError(VerifierError):
-    """There is no key for an encrypted backup, or none that fits. The message says which and what to do."""
 
 
 class _Stream:
