@@ -54,7 +54,8 @@ class Examination:
 
     def content(self, conninfo: str) -> None:
         """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them."""
-        if self.manifest is None:
+        expected = self.manifest.postgres if self.manifest else None
+        if expected is None:
             for check_id in _CONTENT:
                 self.checklist.error(
                     check_id,
@@ -62,7 +63,6 @@ class Examination:
                     f"`guardian manifest {self.asset.name} --backup -- …`, or write down a lower `assurance`",
                 )
             return
-        expected = self.manifest.postgres
 
         def content() -> list[Check]:
             observed = capture(

@@ -77,12 +77,12 @@ class LogicalDrill:
     def _restore(self, server: SandboxServer, obtained: Obtained) -> Restored:
         run = self._run
         with run.phase("restore"):
-            roles = run.manifest.postgres.roles if run.manifest else None
+            known = run.manifest.postgres if run.manifest else None
             restored = restore(
                 server,
                 obtained.dump,
                 obtained.cluster,
-                roles_of_manifest=roles,
+                roles_of_manifest=known.roles if known else None,
                 deadline_s=max(1.0, run.left_s()),
             )
         if restored.lacking_locale is not None:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from verifiers.filestore import FileEntry, FilestoreManifest
-from verifiers.manifest import Manifest, ManifestError, digest_check
+from verifiers.manifest import Manifest, ManifestError, RestorePoint, digest_check
 from verifiers.postgres.manifest import Identity, LargeObjects, PostgresManifest, TableContent
 from verifiers.postgres.snapshot import SequenceState
 from verifiers.result import Verdict
@@ -36,7 +36,8 @@ POSTGRES = PostgresManifest(
     catalog={"table public.big": "ab" * 16},
 )
 FILES = FilestoreManifest({"ab/abcd": FileEntry(3, "ab" * 32)})
-WHOLE = Manifest("erp", "20260301T110000Z", "2026-03-01T11:00:00.000Z", "cd" * 32, 99, POSTGRES, FILES)
+POINT = RestorePoint("guardian-20260301-0a1b", "0/16B3790", 1)
+WHOLE = Manifest("erp", "20260301T110000Z", "2026-03-01T11:00:00.000Z", "cd" * 32, 99, POSTGRES, FILES, POINT)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,9 @@ WHOLE = Manifest("erp", "20260301T110000Z", "2026-03-01T11:00:00.000Z", "cd" * 3
     [
         WHOLE,
         replace(WHOLE, filestore=None),
-        replace(WHOLE, backup_id=None, dump_sha256=None, dump_size=None),
+        replace(WHOLE, recovery=None),
+        replace(WHOLE, postgres=None, recovery=None),
+        replace(WHOLE, backup_id=None, dump_sha256=None, dump_size=None, recovery=None),
         replace(WHOLE, postgres=replace(POSTGRES, key_id=None, tables={})),
     ],
 )
@@ -105,6 +108,13 @@ def test_another_spelling_is_refused(spoil: Any) -> None:
         (("filestore", "files", "ab/abcd"), [3, "short"], "ab/abcd"),
         (("filestore", "files", "ab/abcd"), [True, "ab" * 32], "ab/abcd"),
         (("filestore", "more"), 1, "filestore"),
+        (("recovery", "name"), "with'quote", "recovery.name"),
+        (("recovery", "name"), "x" * 64, "recovery.name"),
+        (("recovery", "lsn"), "16B3790", "recovery.lsn"),
+        (("recovery", "timeline"), "1", "recovery.timeline"),
+        (("recovery", "more"), 1, "recovery"),
+        (("recovery",), [], "recovery"),
+        (("postgres",), None, "postgres"),
     ],
 )
 def test_malformed_field_is_named(path: tuple[str, ...], value: object, named: str) -> None:
@@ -116,6 +126,13 @@ def test_malformed_field_is_named(path: tuple[str, ...], value: object, named: s
     with pytest.raises(ManifestError) as caught:
         Manifest.from_json(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     assert named in str(caught.value)
+
+
+def test_manifest_of_nothing_is_refused() -> None:
+    with pytest.raises(ManifestError, match="tells nothing"):
+        replace(WHOLE, postgres=None, filestore=None, recovery=None)
+    with pytest.raises(ManifestError, match="without a backup"):
+        replace(WHOLE, backup_id=None)
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

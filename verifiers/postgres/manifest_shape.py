@@ -19,6 +19,7 @@ Item = TypeVar("Item")
 
 _INTEGER = re.compile(r"-?\d{1,40}")
 _HEX = re.compile(r"[0-9a-f]{8,64}")
+_LSN = r"[0-9A-F]{1,8}/[0-9A-F]{1,8}"
 
 
 class ManifestError(VerifierError):
@@ -60,6 +61,31 @@ class LargeObjects:
     count: int
     bytes: int | None
     hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """The place in the write-ahead log at which a cluster holds exactly the content of a manifest.
+
+    name: given to pg_create_restore_point. lsn: where its record ends (`0/16B3748`). timeline: on which it was written.
+    """
+
+    name: str
+    lsn: str
+    timeline: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON value that goes into the joint manifest."""
+        return {"name": self.name, "lsn": self.lsn, "timeline": self.timeline}
+
+    @classmethod
+    def from_json(cls, value: object) -> RestorePoint:
+        """Read the JSON value back. Raises ManifestError."""
+        fields = Fields(value, "manifest.recovery")
+        # Its name is written into the settings of a server that recovers to it: nothing but plain letters.
+        point = cls(fields.text("name", r"[A-Za-z0-9_-]{1,63}"), fields.text("lsn", _LSN), fields.number("timeline"))
+        fields.done()
+        return point
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +176,7 @@ class PostgresManifest:
             method=root.text("method", "record|text"),
             key_id=root.text_or_none("keyId", _HEX.pattern),
             taken_at=root.text("takenAt"),
-            lsn=root.text("lsn", r"[0-9A-F]+/[0-9A-F]+"),
+            lsn=root.text("lsn", _LSN),
             identity=Identity(
                 database=identity.text("database"),
                 system_identifier=identity.text_or_none("systemIdentifier", r"\d+"),
