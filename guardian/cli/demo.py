@@ -16,7 +16,7 @@ from guardian import config
 from guardian.cli import terminal
 from guardian.cli.terminal import Format, FormatOption
 from guardian.errors import UsageError
-from guardian.reports import table
+from guardian.reports import drill_report, table
 from guardian.settings import ApiSettings
 from guardian.usecases import demo as usecase
 from guardian.usecases import tokens
@@ -83,7 +83,7 @@ def _print(done: Demo, seconds: float) -> None:
     shown = Path(os.path.relpath(done.folder)) if done.folder.is_relative_to(Path.cwd()) else done.folder
     console = terminal.out()
     console.print(table.demo_table(done.outcomes))
-    console.print(table.drills_table([outcome.drill for outcome in done.drills]))
+    console.print(drill_report.drills_table([outcome.drill for outcome in done.drills]))
     if done.isolation == "none":
         terminal.say("isolation: NONE. bubblewrap cannot run here; the demo accepts that for backups it made itself")
     verify = [sys.argv[0], "verify", str(shown / "pack.zip"), "--root", str(shown / "root.json")]

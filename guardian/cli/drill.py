@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from guardian import config
-from guardian.cli import terminal
+from guardian.cli import drill_progress, terminal
 from guardian.cli.terminal import ConfigOption, Format, FormatOption
 from guardian.model import Verdict
-from guardian.reports import as_json, table
+from guardian.reports import as_json, drill_report
 from guardian.usecases import drill as usecase
 
 
@@ -25,12 +25,12 @@ def drill(
 ) -> None:
     """Restore backups into a throwaway server, compare them with what the source was, and sign what came out."""
     settings = config.load(config_file)
-    with terminal.counted() as bar:
+    with drill_progress.shown() as progress:
         outcomes = usecase.drill_assets(
             settings,
             [asset] if asset else [],
             backup_id=backup,
-            progress=lambda name, phase, done, total: bar(f"{name}: {phase}", done, total),
+            progress=progress,
         )
     if output is Format.JSON:
         terminal.print_json({"schema": "guardian/drills/v1", "drills": [_as_json(outcome) for outcome in outcomes]})
@@ -38,10 +38,10 @@ def drill(
         console = terminal.out()
         for outcome in outcomes:
             console.print(
-                table.drill_report(outcome.drill, f"record {outcome.record.index} ({outcome.record.record_id})")
+                drill_report.drill_report(outcome.drill, f"record {outcome.record.index} ({outcome.record.record_id})")
             )
         if len(outcomes) > 1:
-            console.print(table.drills_table([outcome.drill for outcome in outcomes]))
+            console.print(drill_report.drills_table([outcome.drill for outcome in outcomes]))
     verdicts = {outcome.drill.result.verdict for outcome in outcomes}
     sys.exit(1 if Verdict.FAIL in verdicts else 0 if verdicts == {Verdict.PASS} else 3)
 

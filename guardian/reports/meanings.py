@@ -170,6 +170,17 @@ def alike(checks: Sequence[Check]) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
+def forecast(drill: Drill) -> str:
+    """Return what earlier drills let expect of the restore, and whether this one was slower; empty if nothing."""
+    measured = drill.result.measurements
+    expected = measured.get("forecastRestoreSeconds")
+    if expected is None:
+        return ""
+    error = words.duration(measured.get("forecastErrorSeconds"))
+    said = f"earlier drills let expect a restore of {words.duration(expected)} ± {error} for this size"
+    return f"{said}: it has become SLOWER" if measured.get("restoreRegression") else said
+
+
 def rpo_s(drill: Drill) -> float | None:
     """Return the measured RPO in seconds, None where the drill could not measure it."""
     return drill.result.measurements.get("rpoSeconds")

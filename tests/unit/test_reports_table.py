@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from guardian.model import Mode, Verdict
-from guardian.reports import as_json, table
+from guardian.reports import as_json, drill_report, table
 from tests import report_samples as samples
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def shown(*renderables: RenderableType, width: int = 100, terminal: bool = False
 def everything(width: int = 100, *, terminal: bool = False) -> str:
     return shown(
         table.evaluation_table(samples.evaluation()),
-        *(table.drill_report(drill, "record 7 (019abe6d)") for drill in samples.drills()),
-        table.drills_table(samples.drills()),
+        *(drill_report.drill_report(drill, "record 7 (019abe6d)") for drill in samples.drills()),
+        drill_report.drills_table(samples.drills()),
         table.records_table(samples.records()),
         table.demo_table([Outcome(), Outcome(observed="pass, exact", occurred=False)]),
         width=width,
@@ -79,22 +79,39 @@ def test_ids_and_causes_are_never_cut(width: int) -> None:
 
 def test_long_asset_names_are_folded_not_cut() -> None:
     name = "erp-" + "very-long-" * 6 + "end"
-    text = shown(table.drills_table([samples.drill(name, "content.hashes")]))
+    text = shown(drill_report.drills_table([samples.drill(name, "content.hashes")]))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
     assert text.count("end") >= 2
 
 
 def test_drill_report_tells_verdict_proof_time_and_what_to_look_at() -> None:
-    text = shown(table.drill_report(samples.drill("erp-files", "filestore.bijection"), "record 7 (019abe6d)"))
+    text = shown(drill_report.drill_report(samples.drill("erp-files", "filestore.bijection"), "record 7 (019abe6d)"))
     for said in ("FAIL  erp-files", "20261123T113944Z", "assurance restored (required exact)", "filestore.bijection",
                  "3 attachments have no file", '"rowsWithoutFile":3', "restored in 4.5 s", "20 min 4 s",
                  "within the objective of 4 h", "record 7 (019abe6d)"):  # fmt: skip
         assert said in text
 
 
+def test_drill_report_tells_what_to_do_once_and_only_where_something_is_wrong() -> None:
+    text = re.sub(r"\s+", " ", shown(drill_report.drill_report(samples.drill("x", "archive.complete"), "record 8")))
+    assert "What to do 1. archive.complete: The archive is damaged" in text
+    assert "2. " not in text.partition("What to do")[2], "what was not reached needs no advice of its own"
+    assert "What to do" not in shown(drill_report.drill_report(samples.drill("erp-good"), "record 7"))
+
+
+def test_drill_report_tells_phases_with_what_they_worked_through() -> None:
+    lines = shown(drill_report.drill_report(samples.drill("erp-good"), "record 7")).splitlines()
+    [compare] = [line.split() for line in lines if line.strip().startswith("compare ")]
+    assert compare == ["compare", "1.7", "s", "80,486", "rows,", "47,345/s"]
+    assert [line.split()[0] for line in lines if line.strip().startswith(("fetch ", "teardown "))] == [
+        "fetch",
+        "teardown",
+    ]
+
+
 def test_checks_with_one_cause_stand_on_one_line() -> None:
-    text = shown(table.drill_report(samples.drill("erp-truncated", "archive.complete"), "record 8"))
+    text = shown(drill_report.drill_report(samples.drill("erp-truncated", "archive.complete"), "record 8"))
     assert text.count("not reached: the archive is not complete") == 1
     assert "17 checks" in text
 
@@ -102,7 +119,7 @@ def test_checks_with_one_cause_stand_on_one_line() -> None:
 def test_objective_that_is_missed_is_said_in_words() -> None:
     service = dataclasses.replace(samples.service(), rto_s=60)
     assert "BEYOND the objective of 1 min" in shown(
-        table.drill_report(samples.drill("erp-good", service=service), "record 5")
+        drill_report.drill_report(samples.drill("erp-good", service=service), "record 5")
     )
 
 
@@ -139,8 +156,8 @@ def test_hostile_names_reach_the_terminal_as_text() -> None:
     summaries = [dataclasses.replace(s, control=HOSTILE, title=HOSTILE, reason=HOSTILE) for s in judged.summaries]
     text = shown(
         table.evaluation_table(dataclasses.replace(judged, findings=findings, summaries=summaries)),
-        table.drill_report(hostile, HOSTILE),
-        table.drills_table([hostile]),
+        drill_report.drill_report(hostile, HOSTILE),
+        drill_report.drills_table([hostile]),
         table.records_table([dict.fromkeys(row, HOSTILE) for row in samples.records()]),
         table.demo_table([Outcome(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, occurred=False)]),
         terminal=True,
