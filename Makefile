@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 # Two workers, each with servers of its own; a file stays with one of them.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile
 
-.PHONY: help demo demo-cluster test test-slow bench check clean bundle fix
+.PHONY: help demo demo-cluster test test-slow test-faults bench check clean bundle fix
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test-slow: $(VENV)/.installed  ## faults, attacks, conformance
 	@echo "==> servers the tests run against: opa, etcd, kube-apiserver (built once, kept in $(GUARDIAN_TOOLS))"
 	@$(PY) tests/tools/build.py opa etcd kube-apiserver
 	$(PYTEST) tests/faults tests/attacks tests/conformance
+
+test-faults: $(VENV)/.installed  ## every fault of the matrix in every format it applies to; ends with the table
+	@$(PY) tests/tools/build.py opa etcd kube-apiserver
+	$(PYTEST) tests/faults
 
 bench: $(VENV)/.installed  ## reviews per second beside a bare OPA server, in one run
 	@$(PY) tests/tools/build.py opa >/dev/null
