@@ -123,6 +123,8 @@ class Run:
     manifest: Manifest | None = None
     slot: str | None = None
     _end: float = 0.0
+    _phase: str = ""  # under way
+    _before: int = 0  # bytes in the sandbox when it began
 
     def __post_init__(self) -> None:
         self.checklist = Checklist(self.required)
@@ -167,7 +169,13 @@ class Run:
 
     def watch(self, stack: contextlib.ExitStack, server: SandboxServer) -> None:
         """Hold quota and deadline over the server until the stack ends, which stops it."""
-        watch = Watch(server.folder, quota_bytes=self.settings.disk_quota, deadline_s=self.left_s(), stop=server.kill)
+        watch = Watch(
+            server.folder,
+            quota_bytes=self.settings.disk_quota,
+            deadline_s=self.left_s(),
+            stop=server.kill,
+            seen=self._grew,
+        )
         stack.callback(self._end_watch, watch)
         stack.callback(self._undo, "the server could not be stopped", server.stop)
         watch.start()
@@ -312,10 +320,19 @@ class Run:
         """Time one phase, also in parts."""
         self.progress(name, None, None)
         began = time.monotonic()
+        self._phase = name
         try:
             yield
         finally:
+            self._phase = ""
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+
+    def _grew(self, used: int) -> None:
+        """Tell how much a restore has written: its programs do not say."""
+        if self._phase == "restore":
+            self.progress("restore", used - self._before, None)
+        else:
+            self._before = used
 
     def tell(self, phase: str, done: int | None, total: int | None) -> None:
         """Tell how far a phase is. Raises StopDrill past the deadline."""

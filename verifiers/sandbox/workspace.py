@@ -178,11 +178,21 @@ def size_of(folder: Path) -> int:
 class Watch(threading.Thread):
     """Watches a folder's size and a run's time, and calls `stop` once when either is used up.
 
-    breach: then says which, for a person: `disk quota of 5.0 GiB used up`. stop: called in the watching thread.
+    breach: then says which, for a person: `disk quota of 5.0 GiB used up`. stop: called in the watching thread, and
+    so is seen, with the bytes of the folder at each look.
     """
 
-    def __init__(self, folder: Path, *, quota_bytes: int, deadline_s: float, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        quota_bytes: int,
+        deadline_s: float,
+        stop: Callable[[], None],
+        seen: Callable[[int], None] = lambda _bytes: None,
+    ) -> None:
         super().__init__(name="sandbox-watch", daemon=True)
+        self._seen = seen
         self.breach: str | None = None
         self._folder, self._quota_bytes, self._stop_run = folder, quota_bytes, stop
         self._deadline_s, self._end = deadline_s, time.monotonic() + deadline_s
@@ -209,7 +219,9 @@ class Watch(threading.Thread):
     def _look(self) -> str | None:
         if time.monotonic() > self._end:
             return f"the deadline of {self._deadline_s:.0f} s passed"
-        if size_of(self._folder) > self._quota_bytes:
+        used = size_of(self._folder)
+        self._seen(used)
+        if used > self._quota_bytes:
             return f"the disk quota of {self._quota_bytes / 2**30:.2f} GiB was used up"
         if shutil.disk_usage(self._folder).free < _FLOOR_BYTES:
             return f"the disk of {self._folder} is full"
