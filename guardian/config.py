@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from guardian import config_checks, config_cluster, config_models, config_secrets, config_yaml
 from guardian.config_yaml import Location, Problem, Tree
+from guardian.drill_policy import Choice, DrillPolicy, ScopePolicy
 from guardian.errors import ConfigError, UsageError
 from guardian.model import (
     Assertion,
@@ -51,7 +52,7 @@ from verifiers.sources.base import is_remote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guardian.config_models import AssetModel, BackupModel, RootModel, ServiceModel
+    from guardian.config_models import AssetModel, BackupModel, DrillModel, RootModel, ServiceModel
 
 DEFAULT_PATHS = (Path("guardian.yaml"), Path("/etc/guardian/guardian.yaml"))
 
@@ -170,6 +171,7 @@ class _Builder:
                 disk_quota=model.sandbox.disk_quota,
                 folder=self._path(folder) if folder else home / "sandbox",
                 keep_logs=model.sandbox.keep_logs,
+                concurrent=model.sandbox.concurrent,
             ),
             storage=storage,
             keys=Keys(
@@ -302,11 +304,23 @@ class _Builder:
             type=model.type,
             service=service,
             assurance=Assurance(model.assurance) if model.assurance else None,
-            source=Source(model.source.postgres, model.source.database, filestore),
+            source=Source(model.source.postgres, model.source.database, filestore, model.source.heartbeat),
             backups=tuple(
                 self._backup(job, filestore, (*at, "backups", place)) for place, job in enumerate(model.backups)
             ),
             assertions=tuple(Assertion(item.name, item.sql, *item.expect) for item in model.assertions),
+            drill=self._drill(model.drill),
+        )
+
+    def _drill(self, model: DrillModel) -> DrillPolicy:
+        return DrillPolicy(
+            choose=Choice(model.choose),
+            period_s=model.period,
+            scope=ScopePolicy(model.scope),
+            full_every_s=model.full_every,
+            heapallindexed_every_s=model.heapallindexed_every,
+            deadline_s=model.deadline,
+            disk_quota=model.disk_quota,
         )
 
     def _backup(self, job: BackupModel, filestore: str | None, at: Location) -> BackupJob:

@@ -48,6 +48,7 @@ def check(tree: Tree) -> list[Problem]:
         problems += _unique(tree, "assertion of this asset", "name", list(items_of(asset, "assertions")))
     for asset in assets:
         problems += _backups(tree, asset)
+        problems += _drill(tree, asset)
     problems += _references(tree, root, services, assets, collectors)
     problems += _schedules(tree, root, names_of(assets))
     problems += _ties(tree, services)
@@ -173,6 +174,27 @@ def _recovery(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:
     if form == "pg_basebackup" and "decrypt" in backup.data:
         at = (*backup.at, "decrypt")
         yield Problem(tree.line(at), at, "belongs to dumps and repositories; remove it")
+
+
+# By key of `drill`: the key that it belongs to, with the values.
+_DRILL_NEEDS = {"period": ("choose", "sampled"), "fullEvery": ("scope", "rotate")}
+
+
+def _drill(tree: Tree, asset: Item) -> Iterator[Problem]:
+    """Keys that change nothing mislead; a filestore has neither scope nor indexes nor a heartbeat."""
+    drill, source = asset.data.get("drill"), asset.data.get("source")
+    files_only = asset.text("type") == "filestore"
+    if isinstance(drill, dict):
+        at = (*asset.at, "drill")
+        for key, (other, value) in _DRILL_NEEDS.items():
+            if key in drill and drill.get(other) != value:
+                yield Problem(tree.line((*at, key)), (*at, key), f"belongs to {other}: {value}; add that or remove it")
+        for key in ("scope", "fullEvery", "heapallindexedEvery"):
+            if files_only and key in drill:
+                yield Problem(tree.line((*at, key)), (*at, key), "belongs to databases, and this is files; remove it")
+    if isinstance(source, dict) and "heartbeat" in source and files_only:
+        at = (*asset.at, "source", "heartbeat")
+        yield Problem(tree.line(at), at, "belongs to databases, and this is files; remove it")
 
 
 def _schedules(tree: Tree, root: Item, assets: list[str]) -> Iterator[Problem]:

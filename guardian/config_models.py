@@ -44,6 +44,7 @@ from guardian.config_scalars import (
     shown,
 )
 from guardian.config_yaml import Location, Problem, Tree
+from guardian.drill_policy import FULL_EVERY_S, PERIOD_S, Choice, ScopePolicy
 from guardian.model import Assurance, Mode, Tier
 from verifiers.sources import FORMATS
 
@@ -85,6 +86,7 @@ class SourceModel(_Model):
     postgres: str | None = None
     database: Text | None = None
     filestore: PathText | None = None
+    heartbeat: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
 
 
 class DecryptModel(_Model):
@@ -120,6 +122,18 @@ class AssertionModel(_Model):
     expect: Expectation = (True, None, None)
 
 
+class DrillModel(_Model):
+    """How an asset is drilled."""
+
+    choose: Annotated[str, BeforeValidator(one_of("choice", *Choice))] = "newest"
+    period: Positive = PERIOD_S
+    scope: Annotated[str, BeforeValidator(one_of("scope", *ScopePolicy))] = "full"
+    full_every: Positive = FULL_EVERY_S
+    heapallindexed_every: Positive | None = None
+    deadline: Positive | None = None
+    disk_quota: Size | None = None
+
+
 class AssetModel(_Model):
     """Something that must be restorable."""
 
@@ -129,6 +143,7 @@ class AssetModel(_Model):
     source: SourceModel = SourceModel()
     backups: list[BackupModel] = Field(default_factory=list)
     assertions: list[AssertionModel] = Field(default_factory=list)
+    drill: DrillModel = DrillModel()
 
 
 class ServiceModel(_Model):
@@ -249,6 +264,7 @@ class SandboxModel(_Model):
     disk_quota: Size = 50 * 1024**3
     folder: PathText | None = None
     keep_logs: bool = False
+    concurrent: Annotated[int, AfterValidator(scalars.within(1, 16))] = 2
 
 
 class StorageModel(_Model):

@@ -10,16 +10,17 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from guardian.drill_policy import DrillPolicy
 from verifiers.postgres.assertions import Assertion
 from verifiers.postgres.physical import Target, TargetKind
-from verifiers.result import Assurance, DrillResult, Verdict
+from verifiers.result import Assurance, DrillResult, Scope, Verdict
 from verifiers.sources.base import Place, Readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assertion", "Assurance", "Place", "Readable", "Target", "TargetKind", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Place", "Readable", "Scope", "Target", "TargetKind", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -84,11 +85,15 @@ class BackupJob:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an asset lives: the postgres collector's name, the database, and the filestore folder of an Odoo pair."""
+    """Where an asset lives: the postgres collector's name, the database, and the filestore folder of an Odoo pair.
+
+    heartbeat: SQL that gives the moment of the newest heartbeat row, None where none is kept.
+    """
 
     postgres: str | None = None
     database: str | None = None
     filestore: str | None = None
+    heartbeat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class Asset:
     source: Source
     backups: Sequence[BackupJob] = ()
     assertions: Sequence[Assertion] = ()
+    drill: DrillPolicy = field(default_factory=DrillPolicy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def restore_drill(run: Run, context: Context, drill: Drill, manifest_record: str
         "phases": shape["phases"],
         "assurance": shape["assurance"],
         "requiredAssurance": shape["requiredAssurance"],
+        "scope": shape["scope"],
         "objectives": shape["objectives"],
         "measurements": {
             **shape["measurements"],

@@ -220,13 +220,17 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """Where restores run. accept_none: assets that may be drilled without isolation. disk_quota: bytes."""
+    """Where restores run. accept_none: assets that may be drilled without isolation. disk_quota: bytes.
+
+    concurrent: drills at once on this host, of all that share the folder.
+    """
 
     provider: str
     accept_none: Sequence[str]
     disk_quota: int
     folder: Path
     keep_logs: bool = False
+    concurrent: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,18 @@ class Assurance(StrEnum):
         return list(Assurance).index(self)
 
 
+class Scope(StrEnum):
+    """How much of a backup was restored: all of it, or a dump without its indexes and constraints."""
+
+    FULL = "full"
+    DATA_ONLY = "data-only"
+
+    @property
+    def most(self) -> Assurance:
+        """The highest assurance that a drill of this scope can give."""
+        return Assurance.EXACT if self is Scope.FULL else Assurance.RESTORED
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One verification inside a drill.
@@ -87,6 +99,7 @@ class DrillResult:
     restored: True once a server with the restored data accepted connections and the restore phases are complete.
     sandbox: provider, postgres version, cpus, settings such as fsync: what the timings were measured on.
     measurements: numbers only (bytes, rows, tables, files, ...Seconds).
+    scope: of a drill of the data alone no more than `restored` is ever claimed, and no restore time.
     """
 
     required: Assurance
@@ -96,6 +109,7 @@ class DrillResult:
     restored: bool
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     measurements: Mapping[str, float | int] = field(default_factory=dict)
+    scope: Scope = Scope.FULL
 
     @property
     def verdict(self) -> Verdict:
@@ -105,18 +119,20 @@ class DrillResult:
             return Verdict.FAIL
         if Verdict.ERROR in verdicts or Verdict.PASS not in verdicts:
             return Verdict.ERROR
-        return (
-            Verdict.PASS if self.assurance is not None and self.assurance.rank >= self.required.rank else Verdict.ERROR
-        )
+        needed = min(self.required, self.scope.most, key=lambda level: level.rank)
+        return Verdict.PASS if self.assurance is not None and self.assurance.rank >= needed.rank else Verdict.ERROR
 
     @property
     def assurance(self) -> Assurance | None:
         """The highest level at which every check of it and of all lower levels passed (or does not apply).
 
-        A level counts only if at least one of its checks passed and none failed or erred.
+        A level counts only if at least one of its checks passed and none failed or erred, and only if a drill of this
+        scope can give it.
         """
         reached: Assurance | None = None
         for level in Assurance:
+            if level.rank > self.scope.most.rank:
+                break
             verdicts = {check.verdict for check in self.checks if check.level is level}
             if Verdict.PASS not in verdicts or verdicts & {Verdict.FAIL, Verdict.ERROR}:
                 break
@@ -125,8 +141,8 @@ class DrillResult:
 
     @property
     def restore_seconds(self) -> float | None:
-        """Sum of the restore phases, None unless the restore completed. Source of the RTO estimate."""
-        if not self.restored:
+        """Sum of the restore phases, None unless a full restore completed. Source of the RTO estimate."""
+        if not self.restored or self.scope is not Scope.FULL:
             return None
         return sum(phase.seconds for phase in self.phases if phase.name in RESTORE_PHASES)
 
@@ -137,6 +153,7 @@ class DrillResult:
             "verdict": self.verdict,
             "assurance": self.assurance,
             "requiredAssurance": self.required,
+            "scope": self.scope,
             "backup": dict(self.backup),
             "checks": [check.to_json() for check in self.checks],
             "phases": [{"name": phase.name, "seconds": round(phase.seconds, 3)} for phase in self.phases],

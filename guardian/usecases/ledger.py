@@ -185,6 +185,8 @@ def drill_attributes(record: VerifiedRecord, now: datetime) -> dict[str, Any]:
         "restoreSeconds": measurements.get("restoreSeconds"),
         "estimatedRtoSeconds": measurements.get("estimatedRtoSeconds"),
         "rpoSeconds": measurements.get("rpoSeconds"),
+        "scope": predicate.get("scope") or "full",
+        "restoreRegression": measurements.get("restoreRegression"),
         "passedChecks": [check["id"] for check in checks if check["verdict"] == "pass"],
         "failedChecks": [check["id"] for check in checks if check["verdict"] == "fail"],
         "erredChecks": [check["id"] for check in checks if check["verdict"] == "error"],

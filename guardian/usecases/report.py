@@ -23,7 +23,7 @@ from guardian.model import (
 )
 from guardian.policy import bundle as bundles
 from guardian.reports.html import ReportInput, render
-from verifiers.result import Check, DrillResult, Phase
+from verifiers.result import Check, DrillResult, Phase, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,9 +109,10 @@ def drill_from(settings: Settings, predicate: Mapping[str, Any]) -> Drill:
         checks=[_check(raw) for raw in predicate["checks"]],
         phases=[Phase(raw["name"], raw["seconds"]) for raw in predicate.get("phases", [])],
         backup=predicate.get("backup") or {},
-        restored="restoreSeconds" in predicate["measurements"],
+        restored=bool({"restoreSeconds", "dataRestoreSeconds"} & set(predicate["measurements"])),
         sandbox=predicate.get("sandbox") or {},
         measurements={k: v for k, v in predicate["measurements"].items() if k != "restoreSeconds"},
+        scope=Scope(predicate.get("scope") or Scope.FULL),
     )
     return Drill(
         run_id=predicate["run"]["id"],
