@@ -57,6 +57,9 @@ bench: $(VENV)/.installed  ## reviews per second beside a bare OPA server, in on
 	@$(PY) tests/tools/build.py opa >/dev/null
 	@$(PY) -m tests.bench.admission
 
+bench-drills: $(VENV)/.installed  ## drills beside the bare tools that they contain, on 840 MB, in one run
+	@$(PY) -m tests.bench.drills
+
 check: $(VENV)/.installed  ## format, lint, types, layers, dependencies, compiled policies
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
