@@ -36,20 +36,20 @@ INSERT INTO res_company SELECT i, 'Company ' || i, 1.0 / i FROM generate_series(
 """
 # Rows by table at scale 1, which is a database of about 840 MB with its indexes.
 ROWS = {
-    "res_partner": (60_000, ("i, 'Partner ' || md5(i::text), 'DE' || i, md5((i * 7)::text) || '@example.com',"
+    "res_partner": (105_000, ("i, 'Partner ' || md5(i::text), 'DE' || i, md5((i * 7)::text) || '@example.com',"
             " left(md5((i * 3)::text), 20) || ' ' || i, 1 + i % 20, i % 9 <> 0, now() - i * interval '1 min',"
             " repeat(md5((i * 11)::text) || ' ', 3)")),
-    "product_template": (30_000, ("i, jsonb_build_object('en_US', 'Product ' || md5(i::text), 'de_DE', 'Teil ' || i),"
+    "product_template": (50_000, ("i, jsonb_build_object('en_US', 'Product ' || md5(i::text), 'de_DE', 'Teil ' || i),"
             " (i % 9000) / 7.0, (i % 100) * 0.25, true")),
-    "account_move": (200_000, ("i, 'INV/2026/' || lpad(i::text, 7, '0'), 1 + i % 60000, 'posted',"
+    "account_move": (350_000, ("i, 'INV/2026/' || lpad(i::text, 7, '0'), 1 + i % 105000, 'posted',"
             " date '2020-01-01' + i % 2000, (i * 37 % 1000000) / 100.0, md5(i::text), now() - i * interval '1 s'")),
-    "account_move_line": (900_000, ("i, 1 + i % 200000, 1 + i % 60000, 'Line ' || md5(i::text),"
+    "account_move_line": (1_550_000, ("i, 1 + i % 350000, 1 + i % 105000, 'Line ' || md5(i::text),"
             " (i * 13 % 1000000) / 100.0, 0, (i * 13 % 1000000) / 100.0, date '2020-01-01' + i % 2000,"
             " CASE WHEN i % 4 = 0 THEN jsonb_build_object((i % 50)::text, 100.0) END, i % 3 = 0, 1 + i % 20,"
             " now() - i * interval '1 s'")),
-    "stock_move": (500_000, ("i, 1 + i % 30000, 'WH/OUT/' || md5(i::text), (i % 5000) / 10.0, i * 1.1e-3, 'done',"
+    "stock_move": (860_000, ("i, 1 + i % 50000, 'WH/OUT/' || md5(i::text), (i % 5000) / 10.0, i * 1.1e-3, 'done',"
             " now() - i * interval '3 s', 'WH/' || i")),
-    "mail_message": (250_000, ("i, 'sale.order', i % 100000, 1 + i % 60000, 'Re: order ' || i,"
+    "mail_message": (430_000, ("i, 'sale.order', i % 100000, 1 + i % 105000, 'Re: order ' || i,"
             " '<p>' || repeat(md5(i::text) || ' wrote about the delivery ', 6) || '</p>', now() - i * interval '7 s',"
             " '<' || md5((i * 5)::text) || '@example.com>'")),
 }  # fmt: skip
