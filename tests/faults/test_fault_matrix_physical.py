@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 import pytest
@@ -22,11 +23,20 @@ from verifiers.result import Verdict
 from verifiers.sandbox.programs import find_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from guardian.model import Drill
+    from tests.faults.catching import Caught
     from verifiers.sandbox.isolation import Provider
+
+
+class Red(Protocol):
+    """The fixture `red`."""
+
+    def __call__(
+        self, drill: Drill, check: str, *words: str, form: str = "basebackup", beyond: Sequence[str] = ()
+    ) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +63,21 @@ def plant(live: Plant) -> Iterator[Plant]:
     live.assertion = None
 
 
-def red(drill: Drill, check: str, *words: str) -> None:
-    """Assert that the drill failed by this check, with a message that names the cause."""
-    found = by_id(drill)[check]
-    assert drill.result.verdict is Verdict.FAIL, verdicts(drill, "error")
-    assert found.verdict is Verdict.FAIL
-    for word in words:
-        assert word in found.message
+@pytest.fixture
+def red(request: pytest.FixtureRequest, caught: Caught) -> Red:
+    """Assert that the drill failed by this check with these words; a test of a number enters it in the matrix."""
+    number = request.node.name.split("_")[1]
+
+    def assert_red(drill: Drill, check: str, *words: str, form: str = "basebackup", beyond: Sequence[str] = ()) -> None:
+        says = ".*".join(map(re.escape, words))
+        if number.isdigit():
+            log = ("restore.messages",) if check == "recovery.target" else ()  # the server's log says it as well
+            caught(int(number), form, drill, by=check, says=says, beyond=(*beyond, *log))
+            return
+        assert by_id(drill)[check].verdict is drill.result.verdict is Verdict.FAIL, verdicts(drill, "error")
+        assert re.search(says, by_id(drill)[check].message)
+
+    return assert_red
 
 
 def written(plant: Plant, count: int) -> list[str]:
@@ -72,29 +90,77 @@ def written(plant: Plant, count: int) -> list[str]:
     return names
 
 
-def test_03_truncated_compressed_tar(plant: Plant) -> None:
+def test_03_truncated_compressed_tar(plant: Plant, red: Red) -> None:
     copy = plant.back_up("-Ft", "-z")
     base = copy / "base.tar.gz"
     base.write_bytes(base.read_bytes()[: base.stat().st_size // 2])
-    red(plant.drill(), "archive.complete", "not complete")
+    red(plant.drill(), "archive.complete", "not complete", form="basebackup.tar.gz")
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.9])
-def test_02_truncated_tar_at_the_border_of_a_member(plant: Plant, keep: float) -> None:
+def test_02_truncated_tar_at_the_border_of_a_member(plant: Plant, red: Red, keep: float) -> None:
     copy = plant.back_up("-Ft")
     base = copy / "base.tar"
     size = int(base.stat().st_size * keep) // 512 * 512
     base.write_bytes(base.read_bytes()[:size])
-    red(plant.drill(), "archive.complete")
+    red(plant.drill(), "archive.complete", form="basebackup.tar")
 
 
-def test_08_zero_byte_tar(plant: Plant) -> None:
+def test_08_zero_byte_tar(plant: Plant, red: Red) -> None:
     copy = plant.back_up("-Ft")
     (copy / "base.tar").write_bytes(b"")
-    red(plant.drill(), "archive.complete")
+    red(plant.drill(), "archive.complete", form="basebackup.tar")
 
 
-def test_19_gap_in_the_archived_log(plant: Plant) -> None:
+def test_13_row_whose_key_points_nowhere(plant: Plant, red: Red) -> None:
+    plant.sql("CREATE TABLE lines (id int PRIMARY KEY, order_id int CONSTRAINT lines_order REFERENCES orders)")
+    plant.sql("SET session_replication_role = replica; INSERT INTO lines VALUES (1, 1), (2, -7)")
+    plant.back_up("-Fp")
+    drill = plant.drill()
+    plant.sql("DROP TABLE lines")
+    red(drill, "constraints", "lines_order")
+
+
+def test_15_tablespace_whose_part_is_missing(plant: Plant, red: Red) -> None:
+    place = plant.server.make_folder("space")
+    plant.sql(f"CREATE TABLESPACE space LOCATION '{plant.server.inside(place)}'", database="postgres")
+    plant.sql("CREATE TABLE apart TABLESPACE space AS SELECT 1 AS n")
+    copy = plant.back_up("-Ft")
+    [part] = [path for path in copy.glob("*.tar") if path.stem.isdigit()]
+    part.unlink()
+    drill = plant.drill()
+    plant.sql("DROP TABLE apart")
+    plant.sql("DROP TABLESPACE space", database="postgres")
+    red(drill, "archive.complete", part.stem, form="basebackup.tar")
+
+
+def test_16_copy_of_a_server_newer_than_any_here(plant: Plant, caught: Caught) -> None:
+    (plant.back_up("-Fp") / "PG_VERSION").write_text("39\n")
+    caught(16, "basebackup", plant.drill(), by="server.started", says="PostgreSQL 39", verdict="error")
+
+
+def test_18_settings_that_would_run_a_command_or_a_library_are_not_followed(plant: Plant) -> None:
+    copy = plant.back_up("-Fp")
+    planted = copy / "planted"
+    (copy / "postgresql.auto.conf").write_text(
+        f"archive_mode = on\narchive_command = 'touch {planted}'\nrestore_command = 'touch {planted}'\n"
+        "shared_preload_libraries = 'no_such_library'\nsession_preload_libraries = 'no_such_library'\n"
+    )
+    drill = plant.drill()
+    assert drill.result.verdict is Verdict.PASS, [check.message for check in drill.result.checks]
+    assert not planted.exists()
+
+
+def test_18_tablespace_map_that_leads_out_of_the_sandbox(plant: Plant, caught: Caught, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o777)
+    copy = plant.back_up("-Fp")
+    (copy / "tablespace_map").write_text(f"16999 {outside}\n")
+    caught(18, "basebackup", plant.drill(), by="archive.complete", says="tablespace_map")
+    assert list(outside.iterdir()) == []
+
+
+def test_19_gap_in_the_archived_log(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     names = written(plant, 3)
     (plant.wal / names[1]).unlink()
@@ -103,7 +169,7 @@ def test_19_gap_in_the_archived_log(plant: Plant) -> None:
     assert by_id(drill)["server.started"].verdict is Verdict.ERROR
 
 
-def test_19_gap_before_the_target_names_the_segment(plant: Plant) -> None:
+def test_19_gap_before_the_target_names_the_segment(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     names = written(plant, 3)
     (plant.wal / names[1]).unlink()
@@ -111,7 +177,7 @@ def test_19_gap_before_the_target_names_the_segment(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["in the middle", "in the newest"])
-def test_19_damaged_segment_ends_the_recovery_too_early(plant: Plant, which: int) -> None:
+def test_19_damaged_segment_ends_the_recovery_too_early(plant: Plant, red: Red, which: int) -> None:
     plant.back_up("-Fp")
     names = written(plant, 3)
     path = plant.wal / names[which]
@@ -122,7 +188,7 @@ def test_19_damaged_segment_ends_the_recovery_too_early(plant: Plant, which: int
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["in the middle", "in the newest"])
-def test_19_segment_that_is_zeros_from_the_border_of_a_record_on(plant: Plant, which: int) -> None:
+def test_19_segment_that_is_zeros_from_the_border_of_a_record_on(plant: Plant, red: Red, which: int) -> None:
     plant.back_up("-Fp")
     names = []
     for number in range(2):
@@ -142,7 +208,7 @@ def test_19_segment_that_is_zeros_from_the_border_of_a_record_on(plant: Plant, w
     red(drill, "recovery.target", "recovery ended")
 
 
-def test_19_newest_segment_of_another_cluster(plant: Plant) -> None:
+def test_19_newest_segment_of_another_cluster(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     names = written(plant, 2)
     path = plant.wal / names[1]
@@ -153,7 +219,7 @@ def test_19_newest_segment_of_another_cluster(plant: Plant) -> None:
     red(drill, "recovery.target", "different database system")
 
 
-def test_19_truncated_segment(plant: Plant) -> None:
+def test_19_truncated_segment(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     names = written(plant, 2)
     path = plant.wal / names[0]
@@ -174,27 +240,27 @@ def test_19_truncated_compressed_segment(plant: Plant) -> None:
     assert by_id(drill)["server.started"].verdict is Verdict.ERROR
 
 
-def test_20_target_beyond_the_archive(plant: Plant) -> None:
+def test_20_target_beyond_the_archive(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     written(plant, 1)
     drill = plant.drill(Target(TargetKind.TIME, "2099-01-01T00:00:00+00:00"), wal=True)
     red(drill, "recovery.target", "recovery ended before configured recovery target")
 
 
-def test_20_restore_point_that_does_not_exist(plant: Plant) -> None:
+def test_20_restore_point_that_does_not_exist(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     written(plant, 1)
     red(plant.drill(Target(TargetKind.NAME, "never-made"), wal=True), "recovery.target")
 
 
-def test_20_target_before_the_backup(plant: Plant) -> None:
+def test_20_target_before_the_backup(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     written(plant, 1)
     drill = plant.drill(Target(TargetKind.TIME, "2020-01-01T00:00:00+00:00"), wal=True)
     red(drill, "recovery.target", "before this backup")
 
 
-def test_20_position_before_the_backup(plant: Plant) -> None:
+def test_20_position_before_the_backup(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     written(plant, 1)
     red(
@@ -204,7 +270,7 @@ def test_20_position_before_the_backup(plant: Plant) -> None:
     )
 
 
-def test_20_transaction_that_was_rolled_back(plant: Plant) -> None:
+def test_20_transaction_that_was_rolled_back(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     with psycopg.connect(plant.server.conninfo("erp")) as connection:
         [xid] = connection.execute(
@@ -215,7 +281,7 @@ def test_20_transaction_that_was_rolled_back(plant: Plant) -> None:
     red(plant.drill(Target(TargetKind.XID, xid), wal=True), "recovery.target", xid, "rolled back")
 
 
-def test_21_segments_of_a_timeline_whose_history_is_missing(plant: Plant) -> None:
+def test_21_segments_of_a_timeline_whose_history_is_missing(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     names = written(plant, 3)
     promoted = plant.wal / f"00000002{names[2][8:]}"
@@ -225,13 +291,21 @@ def test_21_segments_of_a_timeline_whose_history_is_missing(plant: Plant) -> Non
     red(drill, "recovery.target", "followed timeline 1", "00000002.history")
 
 
-def test_22_copy_of_another_cluster(plant: Plant) -> None:
+def test_22_copy_of_another_cluster(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp")
     drill = plant.drill(database="payroll")
     red(drill, "identity", "payroll")
 
 
-def test_24_page_that_was_damaged_before_the_backup(plant: Plant) -> None:
+def test_23_collation_of_another_version_than_the_indexes_were_built_with(plant: Plant, red: Red) -> None:
+    plant.sql("UPDATE pg_database SET datcollversion = '0.9' WHERE datname = 'erp'")
+    plant.back_up("-Fp")
+    drill = plant.drill()
+    plant.sql("ALTER DATABASE erp REFRESH COLLATION VERSION")
+    red(drill, "extensions", "collations of another version", "default")
+
+
+def test_24_page_that_was_damaged_before_the_backup(plant: Plant, red: Red) -> None:
     plant.sql("DROP TABLE IF EXISTS doomed")
     plant.sql("CREATE TABLE doomed AS SELECT n, repeat('y', 100) AS t FROM generate_series(1, 5000) n")
     relative = str(plant.sql("SELECT pg_relation_filepath('doomed')"))
@@ -243,11 +317,12 @@ def test_24_page_that_was_damaged_before_the_backup(plant: Plant) -> None:
     plant.back_up("-Fp", "--no-verify-checksums")  # as a backup made by copying files would have taken it
     drill = plant.drill()
     plant.sql("DROP TABLE doomed")
-    red(drill, "pages", "failed their checksum", relative.rpartition("/")[2])
+    beyond = ("amcheck", "catalog.readable")
+    red(drill, "pages", "failed their checksum", relative.rpartition("/")[2], beyond=beyond)
     assert by_id(drill)["archive.complete"].verdict is Verdict.PASS  # its own manifest is content with it
 
 
-def test_25_index_that_disagrees_with_its_table(plant: Plant) -> None:
+def test_25_index_that_disagrees_with_its_table(plant: Plant, red: Red) -> None:
     plant.sql("DROP TABLE IF EXISTS words")
     plant.sql("CREATE TABLE words (w text)")
     plant.sql("CREATE OR REPLACE FUNCTION short(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT left($1, 1)'")
@@ -269,12 +344,12 @@ def test_25_index_that_disagrees_with_its_table(plant: Plant) -> None:
     ],
     ids=["missing", "extra", "changed"],
 )
-def test_26_file_missing_extra_or_changed(plant: Plant, harm: Callable[[Path], object], word: str) -> None:
+def test_26_file_missing_extra_or_changed(plant: Plant, red: Red, harm: Callable[[Path], object], word: str) -> None:
     harm(plant.back_up("-Fp"))
     red(plant.drill(), "archive.complete", word)
 
 
-def test_26_manifest_that_was_changed_to_fit(plant: Plant) -> None:
+def test_26_manifest_that_was_changed_to_fit(plant: Plant, red: Red) -> None:
     copy = plant.back_up("-Fp")
     manifest = json.loads((copy / "backup_manifest").read_text())
     manifest["Files"] = [entry for entry in manifest["Files"] if entry.get("Path") != "global/pg_filenode.map"]
@@ -283,13 +358,20 @@ def test_26_manifest_that_was_changed_to_fit(plant: Plant) -> None:
     red(plant.drill(), "archive.complete", "manifest")
 
 
-def test_backup_that_broke_off_is_no_backup(plant: Plant) -> None:
+def test_27_increment_whose_parent_is_gone(plant: Plant, red: Red) -> None:
+    first = plant.back_up("-Fp", name="20260301T100000Z")
+    plant.back_up("-Fp", f"--incremental={first / 'backup_manifest'}")
+    shutil.rmtree(first)
+    red(plant.drill(), "archive.complete", "there is no such copy", form="basebackup.incremental")
+
+
+def test_backup_that_broke_off_is_no_backup(plant: Plant, red: Red) -> None:
     copy = plant.back_up("-Fp")
     (copy / "backup_manifest").unlink()
     red(plant.drill(), "archive.complete", "broke off")
 
 
-def test_log_that_neither_came_along_nor_was_archived(plant: Plant) -> None:
+def test_log_that_neither_came_along_nor_was_archived(plant: Plant, red: Red) -> None:
     plant.back_up("-Fp", "-Xnone")
     red(plant.drill(), "archive.complete", "write-ahead log")
 
