@@ -1,4 +1,4 @@
-"""Compressed streams, unpacked piece by piece: gzip, zstd and lz4 behind one class.
+"""Compressed streams, unpacked piece by piece: gzip, zstd, lz4, bzip2 and xz behind one class.
 
 Invariant: memory is bounded by a few buffers whatever the ratio in the data, and a stream that does not end as a whole
 one does is an error, never a shorter one. Frames may follow one another, as parallel compressors write them. No I/O.
@@ -6,9 +6,11 @@ one does is an error, never a shorter one. Frames may follow one another, as par
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import sys
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import lz4.frame
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".lz4": "lz4"}
+# Archives of write-ahead log know two more.
+KINDS = {**SUFFIXES, ".bz2": "bzip2", ".xz": "xz"}
 _PIECE = 1 << 20
 
 
@@ -54,27 +58,39 @@ class _Gzip:
 
 
 class _Modern:
-    """zstd and lz4: their decompressors keep unused input themselves."""
+    """All others: their decompressors keep unused input themselves."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._inner = zstd.ZstdDecompressor() if kind == "zstd" else lz4.frame.LZ4FrameDecompressor()
+        self._inner = _decompressor(kind)
 
     def step(self, data: bytes) -> tuple[bytes, bytes, bool, bool]:
         try:
             out = bytes(self._inner.decompress(data, max_length=_PIECE))
-        except (zstd.ZstdError, RuntimeError) as error:  # lz4 raises nothing more specific
+        except (zstd.ZstdError, lzma.LZMAError, OSError, RuntimeError) as error:  # OSError: bzip2, RuntimeError: lz4
             raise DamagedError(f"the {self._kind} data are damaged ({error})") from error
         if self._inner.eof:
             return out, self._inner.unused_data or b"", False, True
         return out, b"", not self._inner.needs_input, False
 
 
+def _decompressor(kind: str) -> Any:  # noqa: ANN401 -- four libraries, one shape, no common type
+    match kind:
+        case "zstd":
+            return zstd.ZstdDecompressor()
+        case "bzip2":
+            return bz2.BZ2Decompressor()
+        case "xz":
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        case _:
+            return lz4.frame.LZ4FrameDecompressor()
+
+
 class Unpacker:
-    """Unpacks one stream. kind: `gzip`, `zstd`, `lz4`, or `none`, which passes everything through."""
+    """Unpacks one stream. kind: `gzip`, `zstd`, `lz4`, `bzip2`, `xz`, or `none`, which passes everything through."""
 
     def __init__(self, kind: str) -> None:
-        if kind not in {"none", *SUFFIXES.values()}:
+        if kind not in {"none", *KINDS.values()}:
             raise ValueError(f"no compression {kind!r}")
         self._kind = kind
         self._frame: _Frame | None = None

@@ -17,11 +17,28 @@ from verifiers.sources.copying import Copier
 from verifiers.sources.unwrapping import decompress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _SUFFIX = "|".join(re.escape(suffix) for suffix in SUFFIXES)
 _NAME: Final = re.compile(rf"([0-9A-F]{{24}}|[0-9A-F]{{8}}\.history)(\.partial)?({_SUFFIX})?")
+
+
+def first_missing(names: Sequence[str], first: Segment, size: int) -> str | None:
+    """Return the name of the first segment that is missing between `first` and the newest, None if none is.
+
+    names: of segments. Timelines follow each other: a number counts as there if any timeline from that of `first` on
+    has it.
+    """
+    there = {Segment.parse(name, size) for name in names}
+    numbers = {segment.number for segment in there if segment.timeline >= first.timeline}
+    if not numbers or max(numbers) < first.number:
+        return None
+    missing = next((number for number in range(first.number, max(numbers)) if number not in numbers), None)
+    if missing is None:
+        return None
+    timeline = max(s.timeline for s in there if s.number < missing) if missing > first.number else first.timeline
+    return Segment(timeline, missing).name(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +77,8 @@ class WalArchive:
         return ".partial" not in self.files[name].name
 
     def gap(self, first: Segment, size: int) -> str | None:
-        """Return the name of the first segment that is missing between `first` and the newest, None if none is.
-
-        Timelines follow each other: a number counts as there if any timeline from that of `first` on has it.
-        """
-        there = {Segment.parse(name, size) for name in self.segments}
-        numbers = {segment.number for segment in there if segment.timeline >= first.timeline}
-        if not numbers or max(numbers) < first.number:
-            return None
-        missing = next((number for number in range(first.number, max(numbers)) if number not in numbers), None)
-        if missing is None:
-            return None
-        timeline = max(s.timeline for s in there if s.number < missing) if missing > first.number else first.timeline
-        return Segment(timeline, missing).name(size)
+        """See LogArchive."""
+        return first_missing(self.segments, first, size)
 
     def fetch(self, into: Path, first: Segment, size: int, progress: Callable[[int], None]) -> int:
         """Copy histories, and segments from `first` on, into the folder `into`, which must exist; return their bytes.
