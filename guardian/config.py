@@ -337,6 +337,7 @@ class _Builder:
 
     def _place(self, job: BackupModel, filestore: str | None, at: Location) -> Place:
         secret = job.decrypt.password if job.decrypt else None
+        age = job.decrypt.age if job.decrypt else None
         return Place(
             format=job.format,
             path=job.path if is_remote(job.path) else str(self._path(job.path)),
@@ -351,6 +352,7 @@ class _Builder:
             endpoint=job.endpoint,
             region=job.region,
             filestore=filestore,
+            identity=RepositorySecret(self._secret(age, (*at, "decrypt", "age"))) if age else None,
         )
 
 

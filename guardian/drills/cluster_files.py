@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tarfile
 from functools import partial
 from typing import TYPE_CHECKING
 
 from guardian.drills.checklist import StopDrill
-from verifiers.compressed import SUFFIXES, DamagedError
 from verifiers.postgres.physical import Control, Label, PhysicalError, TargetKind
 from verifiers.result import Assurance, Check, Verdict
-from verifiers.sources.base import SourceError
 from verifiers.sources.copying import new_file
 from verifiers.sources.pg_basebackup import LABEL, MANIFEST, TAR
-from verifiers.sources.unwrapping import decompress
+from verifiers.sources.tarfiles import unpack as unpack_tar
+from verifiers.sources.unwrapping import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from verifiers.postgres.physical import Target
     from verifiers.sandbox.server import Completed, SandboxServer
 
-_PIECE = 1 << 20
 # What would make the server follow its old self: settings by ALTER SYSTEM, an archive's commands, another's lock.
 _WILL = (
     "postgresql.auto.conf",
@@ -64,55 +61,13 @@ def unpack(tars: Path, data: Path, written: Callable[[int], None]) -> dict[str, 
             spaces[stem] = target
         target.mkdir(mode=0o700, exist_ok=True)
         path = tars / name
-        so_far = partial(_further, written, done)
-        if path.suffix in SUFFIXES:
-            path = decompress(path, so_far)
-        try:
-            done += _unpack_one(path, target, so_far)
-        except (tarfile.TarError, EOFError) as error:
-            raise DamagedError(f"{name} is not a whole tar") from error
+        done += unpack_tar(pieces(path), target, partial(_further, written, done), name=name)
         path.unlink()
     return spaces
 
 
 def _further(written: Callable[[int], None], before: int, more: int) -> None:
     written(before + more)
-
-
-def _unpack_one(path: Path, target: Path, written: Callable[[int], None]) -> int:
-    done = 0
-    if path.stat().st_size % 512 or path.stat().st_size < 1024:
-        raise DamagedError(f"{path.name} is not a whole tar: it does not end at the end of a block")
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
-            parts = [part for part in member.name.split("/") if part not in {"", "."}]
-            if member.name.startswith("/") or ".." in parts:
-                raise SourceError(f"{path.name} holds a name that leads out of the cluster")
-            place = target.joinpath(*parts)
-            if member.isdir():
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            elif member.isreg():
-                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                source = archive.extractfile(member)
-                assert source is not None  # noqa: S101 -- a regular member has content
-                with source, new_file(place) as sink:
-                    while piece := source.read(_PIECE):
-                        done += len(piece)
-                        written(done)
-                        view = memoryview(piece)
-                        while view:
-                            view = view[sink.write(view) :]
-                if place.stat().st_size != member.size:
-                    raise DamagedError(f"{path.name} ends within {member.name}")
-            else:
-                raise SourceError(f"{path.name} holds the link or special file {member.name}; a cluster's tar has none")
-        end = archive.offset
-    # Behind the last member stand two empty blocks; a tar cut at the border of a member lacks them.
-    with path.open("rb") as raw:
-        raw.seek(max(0, end - 512))
-        if not raw.read(1024).endswith(b"\0" * 512):
-            raise DamagedError(f"{path.name} has no end: it was cut short")
-    return done
 
 
 def lay_tablespaces(server: SandboxServer, data: Path, spaces: Mapping[str, Path]) -> None:

@@ -46,6 +46,7 @@ class Place:
     write-ahead log. server: which of a repository's backups: pgBackRest's stanza, Barman's server, restic's host, the
     beginning of the names of Borg's archives; None for all. secret: what opens the repository. environment: variables
     for the repository's program, such as credentials. filestore: path at the source, which repositories keep.
+    identity: of age, which opens archives that have to be unpacked to be read.
     """
 
     format: str
@@ -58,6 +59,7 @@ class Place:
     endpoint: str | None = None
     region: str | None = None
     filestore: str | None = None
+    identity: Readable | None = None
 
     @property
     def remote(self) -> bool:
@@ -105,7 +107,7 @@ class Fetched:
     dump: None for a plain filestore. form: of the dump as it lies there now. bytes: of all files. sha256: hex, taken on
     the way: of the dump file, or of a folder as `Copier.tree` says. globals: the copy of what `BackupItem.globals`
     names, with what its name says. verified: what the program that keeps the backup has itself verified of it on the
-    way, for people; empty where nothing was.
+    way, for people; empty where nothing was. database: the name that a file beside the dump gives for it.
     """
 
     dump: Path | None
@@ -115,6 +117,7 @@ class Fetched:
     form: Named
     globals: tuple[Path, Named] | None = None
     verified: str = ""
+    database: str | None = None
 
 
 class BackupSource(Protocol):

@@ -7,9 +7,12 @@ our own folder, never copied; a tree that holds no backup, or links out of itsel
 from __future__ import annotations
 
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from verifiers.compressed import DamagedError
 from verifiers.layout import Layout
 from verifiers.sources.base import Fetched, Place, SourceError
 from verifiers.sources.copying import Copier
@@ -21,10 +24,19 @@ from verifiers.sources.pg_dump import DumpFiles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from verifiers.sources.base import BackupItem
+    from verifiers.sources.base import BackupItem, BackupSource
 
-_DEEPEST: Final = 16
+_DEEPEST: Final = 16  # levels
+_MOST: Final = 20_000  # folders
 _FILES: Final = Named("filestore", Layout.CUSTOM)  # of a plain filestore there is no dump whose form matters
+
+
+class _Folder(Protocol):
+    """What reads a folder of backups."""
+
+    def locate(self) -> list[BackupItem]: ...
+
+    def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None], *, move: bool = ...) -> Fetched: ...
 
 
 def take(
@@ -35,45 +47,77 @@ def take(
     For a database: what `place.holds` says, wherever it lies below `root`; of several backups in one folder the newest.
     For an odoo pair its folder; for a filestore the folder that has the path of the source, else the first that holds
     more than one folder. verified: what the program verified, for the record.
-    Raises SourceError where there is none.
+    Raises SourceError where there is none, DamagedError where a part of it is missing.
     """
     if asset_type == "filestore":
         copier = Copier(progress, move=True)
         sha256 = copier.tree(_files(root, place), into / "filestore")
+        shutil.rmtree(root, ignore_errors=True)
         return Fetched(None, into / "filestore", copier.bytes, sha256, _FILES, verified=verified)
+    # One level deeper, so that a backup which is the tree itself is found as those below it are: in a folder.
+    kept, root = root, root.with_name(f"{root.name}.kept") / "backup"
+    root.parent.mkdir(mode=0o700)
+    kept.rename(root)
+    found = _find(root.parent, asset_type, place)
+    if found is None:
+        there = ", ".join(shown(path.name) for path in sorted(root.iterdir())[:10]) or "nothing"
+        what = {"odoo": "an Odoo pair (a dump db.* beside filestore/)"}.get(asset_type, f"a backup by {place.holds}")
+        raise SourceError(f"it does not hold {what}; it holds {there}")
+    source, item = found
+    try:
+        fetched = source.fetch(item, into, progress, move=True)
+    except SourceError as error:
+        if item.complete is not False:
+            raise
+        raise DamagedError(f"{item.id}: {item.reason}") from error
+    shutil.rmtree(root.parent, ignore_errors=True)
+    return replace(fetched, verified=verified)
+
+
+def _find(root: Path, asset_type: str, place: Place) -> tuple[_Folder, BackupItem] | None:
+    """Return the backup in a tree, with what reads the folder it is in."""
     opened = OdooFolders if asset_type == "odoo" else BaseBackups if place.holds == "pg_basebackup" else DumpFiles
+    hollow: tuple[_Folder, BackupItem] | None = None
     for folder in _folders(root):
-        source = opened(Place(place.holds, str(folder)))
-        items: list[BackupItem] = source.locate()
-        if items:
-            fetched = source.fetch(items[-1], into, progress, move=True)
-            shutil.rmtree(root, ignore_errors=True)
-            return _with(fetched, verified)
-    there = ", ".join(shown(path.name) for path in sorted(root.iterdir())[:10]) or "nothing"
-    what = {"odoo": "an Odoo pair (a dump db.* beside filestore/)"}.get(asset_type, f"a backup by {place.holds}")
-    raise SourceError(f"it does not hold {what}; it holds {there}")
+        source: _Folder = opened(Place(place.holds, str(folder)))
+        items = source.locate()
+        if len(items) == 1 and _hollow(items[0]):
+            hollow = hollow or (source, items[0])  # it may be the folder around the backup, with a stamp in its name
+        elif items:
+            return source, items[-1]
+    return hollow
 
 
-def _with(fetched: Fetched, verified: str) -> Fetched:
-    return Fetched(
-        fetched.dump,
-        fetched.filestore,
-        fetched.bytes,
-        fetched.sha256,
-        fetched.form,
-        fetched.globals,
-        verified=verified,
-    )
+def _hollow(item: BackupItem) -> bool:
+    """Whether only a folder's name speaks for a backup: no file is directly in it."""
+    if item.complete is not False or item.path.is_symlink() or not item.path.is_dir():
+        return False
+    return not any(path.is_symlink() or not path.is_dir() for path in item.path.iterdir())
+
+
+def digest_in(source: BackupSource, item: BackupItem) -> tuple[str, int]:
+    """Return the digest of a backup that only fetching tells: into a folder of its own, removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="guardian-") as folder:
+        fetched = source.fetch(item, Path(folder), lambda _: None)
+        return fetched.sha256, fetched.bytes
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Yield the folders below `root`, itself first, breadth first, without following links."""
-    level = [root]
+    """Yield the folders below `root`, itself first, breadth first, without following links or entering clusters.
+
+    Raises SourceError where there are more than a tree around a backup has.
+    """
+    level, seen = [root], 1
     for _ in range(_DEEPEST):
         yield from level
-        level = [
-            path for folder in level for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()
-        ]
+        below: list[Path] = []
+        for folder in level:
+            if (folder / "PG_VERSION").exists():
+                continue
+            below += sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+            if seen + len(below) > _MOST:
+                raise SourceError(f"no backup was found in the first {_MOST} folders of it; keep backups by themselves")
+        level, seen = below, seen + len(below)
 
 
 def _files(root: Path, place: Place) -> Path:

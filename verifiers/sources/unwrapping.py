@@ -17,7 +17,7 @@ from verifiers.sources.copying import new_file
 from verifiers.sources.names import AGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pyrage.ssh import Identity as SshIdentity
@@ -114,16 +114,22 @@ def decompress(path: Path, written: Callable[[int], None]) -> Path:
     written: as for `decrypt`. Raises DamagedError or OSError.
     """
     target = path.with_suffix("")
-    unpacker = Unpacker(SUFFIXES[path.suffix])
     done = 0
-    with path.open("rb", buffering=0) as source, new_file(target) as sink:
-        while data := source.read(_PIECE):
-            for piece in unpacker.feed(data):
-                done += len(piece)
-                written(done)
-                view = memoryview(piece)
-                while view:
-                    view = view[sink.write(view) :]
-        unpacker.close()
+    with new_file(target) as sink:
+        for piece in pieces(path):
+            done += len(piece)
+            written(done)
+            view = memoryview(piece)
+            while view:
+                view = view[sink.write(view) :]
     path.unlink()
     return target
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    """Yield what a copy holds, decompressed by its suffix, in pieces. Raises DamagedError or OSError."""
+    unpacker = Unpacker(SUFFIXES.get(path.suffix, "none"))
+    with path.open("rb", buffering=0) as source:
+        while data := source.read(_PIECE):
+            yield from unpacker.feed(data)
+    unpacker.close()
