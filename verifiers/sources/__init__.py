@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
+from verifiers.sources.click_odoo import ClickOdoo
 from verifiers.sources.odoo import OdooFolders
+from verifiers.sources.odoo_zip import OdooZips
 from verifiers.sources.pg_basebackup import BaseBackups
 from verifiers.sources.pg_dump import DumpFiles
+from verifiers.sources.restic import Restic
+from verifiers.sources.tar import TarFiles
 from verifiers.sources.wal_archive import WalArchive
 
 if TYPE_CHECKING:
@@ -32,6 +37,14 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("postgres", "pg_dump"): DumpFiles,
     ("postgres", "pg_basebackup"): BaseBackups,
     ("odoo", "pg_dump"): OdooFolders,
+    ("postgres", "tar"): partial(TarFiles, "postgres"),
+    ("odoo", "tar"): partial(TarFiles, "odoo"),
+    ("filestore", "tar"): partial(TarFiles, "filestore"),
+    ("odoo", "odoo_zip"): OdooZips,
+    ("odoo", "click_odoo"): ClickOdoo,
+    ("postgres", "restic"): partial(Restic, "postgres"),
+    ("odoo", "restic"): partial(Restic, "odoo"),
+    ("filestore", "restic"): partial(Restic, "filestore"),
 }
 
 

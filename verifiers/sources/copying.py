@@ -28,13 +28,21 @@ class Copier:
     """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far.
 
     A target of None reads and hashes without copying. move: files are hashed and then moved, for folders of our own on
-    the same disk.
+    the same disk. passed_over: told the path of each symbolic link below the folder; those it is true of are not copied,
+    all others are refused.
     """
 
-    def __init__(self, progress: Callable[[int], None], *, move: bool = False) -> None:
+    def __init__(
+        self,
+        progress: Callable[[int], None],
+        *,
+        move: bool = False,
+        passed_over: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
         self.bytes = 0
         self._progress = progress
         self._move = move
+        self._passed_over = passed_over
 
     def file(self, source: Path, target: Path | None) -> str:
         """Copy one file and return its hex SHA-256. Raises SourceError if it is no regular file or cannot be read."""
@@ -73,7 +81,7 @@ class Copier:
                 escaped = path.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
                 mark = b"\\" if escaped != path else b""
                 hashed(mark + self._copy(folder, name, place).encode() + b"  " + escaped + b"\n")
-            else:
+            elif not stat.S_ISLNK(mode) or not self._passed_over(path):
                 kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
                 raise SourceError(f"{label}/{name} is a {kind}; a backup holds plain files and folders only")
 
@@ -100,6 +108,7 @@ class Copier:
                 raise SourceError(f"{target.name} is there twice")
             os.rename(name, target, src_dir_fd=folder)
             target.chmod(0o600)
+            os.chown(target, os.geteuid(), os.getegid())  # a repository gives back the owner it had at the source
         return digest.hexdigest()
 
 
