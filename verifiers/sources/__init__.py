@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verifiers.sources.barman import BarmanCatalogue, BarmanLog
 from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
 from verifiers.sources.click_odoo import ClickOdoo
 from verifiers.sources.odoo import OdooFolders
 from verifiers.sources.odoo_zip import OdooZips
 from verifiers.sources.pg_basebackup import BaseBackups
 from verifiers.sources.pg_dump import DumpFiles
+from verifiers.sources.pgbackrest import PgBackRest, PgBackRestLog
 from verifiers.sources.restic import Restic
 from verifiers.sources.tar import TarFiles
 from verifiers.sources.wal_archive import WalArchive
@@ -45,6 +47,8 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("postgres", "restic"): partial(Restic, "postgres"),
     ("odoo", "restic"): partial(Restic, "odoo"),
     ("filestore", "restic"): partial(Restic, "filestore"),
+    ("postgres", "pgbackrest"): PgBackRest,
+    ("postgres", "barman"): BarmanCatalogue,
 }
 
 
@@ -60,6 +64,16 @@ def open_source(asset_type: str, place: Place) -> BackupSource:
     return opened(place)
 
 
-def open_archive(place: Place) -> LogArchive | None:
-    """Return the archived write-ahead log that belongs to a place, None without one. Raises SourceError."""
-    return WalArchive.look(Path(place.wal)) if place.wal is not None else None
+def open_archive(place: Place, backup_id: str | None = None) -> LogArchive | None:
+    """Return the archived write-ahead log that belongs to a place, None without one.
+
+    backup_id: of the backup that is to be recovered by it, for repositories that keep the log of several clusters.
+    Raises SourceError, KeyMissingError.
+    """
+    match place.format:
+        case "pgbackrest":
+            return PgBackRestLog.of(place, backup_id)
+        case "barman":
+            return BarmanLog.of(place)
+        case _:
+            return WalArchive.look(Path(place.wal)) if place.wal is not None else None

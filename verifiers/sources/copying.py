@@ -28,8 +28,8 @@ class Copier:
     """Copies files and folders, counting bytes over all of them. progress: called with the bytes copied so far.
 
     A target of None reads and hashes without copying. move: files are hashed and then moved, for folders of our own on
-    the same disk. passed_over: told the path of each symbolic link below the folder; those it is true of are not copied,
-    all others are refused.
+    the same disk. passed_over: told the path of each symbolic link; those it is true of are not copied, all others
+    are refused.
     """
 
     def __init__(
