@@ -1,18 +1,23 @@
 """A folder of `<UTC stamp>/` folders, each with a dump called `db` and `filestore/`: one folder, one backup.
 
-The dump has any of the names that `pg_dump` knows: `db.dump`, `db.tar`, `db.sql.gz`, or a folder `db` with a `toc.dat`.
+The dump has any of the names that `pg_dump` knows: `db.dump`, `db.tar`, `db.sql.gz`, or a folder `db` with a `toc.dat`;
+Odoo itself calls it `dump.sql`. Odoo and click-odoo put a `manifest.json` beside it, which names the database.
 
 Invariant: a backup without one of its two halves is listed as incomplete, never left out.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from verifiers.compressed import DamagedError
 from verifiers.sources.base import BackupItem, Fetched, SourceError
-from verifiers.sources.copying import Copier, digest_of, tree_size
+from verifiers.sources.copying import Copier, digest_of, folder_fd, tree_size
 from verifiers.sources.names import Named, parse, parse_folder, shown
 from verifiers.sources.pg_dump import (
     fetch_dump,
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from verifiers.sources.base import Place
+
+MANIFEST: Final = "manifest.json"
+_MANIFEST_BYTES: Final = 16 << 20
+_NAME_BYTES: Final = 63  # PostgreSQL cuts names there
 
 
 class OdooFolders:
@@ -63,7 +72,8 @@ class OdooFolders:
             raise SourceError(f"{item.id}/filestore {link_reason(item.path / 'filestore')}")
         copier.tree(item.path / "filestore", into / "filestore")
         cluster = fetch_globals(item, into, copier)
-        return Fetched(dump, into / "filestore", copier.bytes, sha256, item.form, cluster)
+        database = database_of(item.path / MANIFEST)
+        return Fetched(dump, into / "filestore", copier.bytes, sha256, item.form, cluster, database=database)
 
     def digest(self, item: BackupItem) -> tuple[str, int]:
         """See BackupSource."""
@@ -103,9 +113,35 @@ def _dumps(folder: Path) -> list[tuple[Path, Named]]:
         named = parse(path.name)
         if path.is_dir() and not path.is_symlink():
             named = parse_folder(path.name) if holds_directory_dump(path) else named
-        if named is not None and named.id == "db":
+        if named is not None and named.id in {"db", "dump"}:
             found.append((path, named))
     return found
+
+
+def database_of(manifest: Path) -> str | None:
+    """Return the name that Odoo's manifest.json gives for the database, None if there is no such file.
+
+    Raises DamagedError if it is not what Odoo writes, SourceError if it cannot be read.
+    """
+    try:
+        with folder_fd(manifest.parent) as folder:
+            opened = os.open(manifest.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise SourceError(f"{MANIFEST} is not a regular file")
+            data = file.read(_MANIFEST_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError(f"cannot read {MANIFEST}: {error.strerror or error}") from error
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"its {MANIFEST} is no JSON") from error
+    name = content.get("db_name") if isinstance(content, dict) else None
+    if not isinstance(name, str) or not 0 < len(name.encode(errors="replace")) <= _NAME_BYTES or not name.isprintable():
+        raise DamagedError(f"its {MANIFEST} gives no db_name, which Odoo writes there")
+    return name
 
 
 def _counts(path: Path) -> bool:
