@@ -9,10 +9,10 @@ from __future__ import annotations
 import bz2
 import lzma
 import sys
-import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import lz4.frame
+from isal import isal_zlib
 
 from verifiers.errors import VerifierError
 
@@ -44,12 +44,12 @@ class _Frame(Protocol):
 
 class _Gzip:
     def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
+        self._inner = isal_zlib.decompressobj(wbits=31)
 
     def step(self, data: bytes) -> tuple[bytes, bytes, bool, bool]:
         try:
             out = self._inner.decompress(data, _PIECE)
-        except zlib.error as error:
+        except isal_zlib.IsalError as error:
             raise DamagedError(f"the gzip data are damaged ({error})") from error
         if self._inner.eof:
             return out, self._inner.unused_data, False, True

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from isal import isal_zlib
 
 from verifiers.postgres.archive_needs import Needs
 from verifiers.postgres.archive_toc import (
@@ -215,7 +216,7 @@ class _Gzip(_Plain):
 
     def __init__(self) -> None:
         super().__init__()
-        self._inflate = zlib.decompressobj()
+        self._inflate = isal_zlib.decompressobj()
 
     def feed(self, data: bytes) -> None:
         try:
@@ -224,7 +225,7 @@ class _Gzip(_Plain):
                     raise ArchiveError("compressed data go on after their end")
                 super().feed(self._inflate.decompress(data, _PIECE))
                 data = self._inflate.unconsumed_tail or self._inflate.unused_data
-        except zlib.error as error:
+        except isal_zlib.IsalError as error:
             raise ArchiveError(f"compressed data are damaged ({error})") from error
 
     def close(self) -> None:
