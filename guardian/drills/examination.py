@@ -73,8 +73,11 @@ class Examination:
 
         self.checklist.run(_CONTENT, content)
 
-    def database(self, conninfo: str, archive: Archive | None) -> None:
-        """Look at the database as such: readable, the right one, sound. archive: None for the copy of a cluster."""
+    def database(self, conninfo: str, archive: Archive | None, named: str | None = None) -> None:
+        """Look at the database as such: readable, the right one, sound. archive: None for the copy of a cluster.
+
+        named: the name that a file beside the dump gives for the database.
+        """
         run, known = self.checklist.run, self.manifest.postgres if self.manifest else None
         run(["catalog.readable"], lambda: checks.catalog_readable(conninfo, archive=archive))
         run(
@@ -84,6 +87,7 @@ class Examination:
                 archived_database=archive.header.database if archive else self._connected_to(conninfo),
                 expected_database=self.asset.source.database,
                 manifest=known,
+                named=named,
             ),
         )
         if archive:

@@ -56,9 +56,12 @@ class Allowance:
     tell: Callable[[str, int | None, int | None], None]
     _next: int = 0
 
-    def written(self, phase: str, before: int, done: int) -> None:
-        """Raise StopDrill where the next bytes are too many. before: bytes that lie in the folder already."""
-        self.tell(phase, done, None)
+    def written(self, phase: str, before: int, done: int, total: int | None = None) -> None:
+        """Raise StopDrill where the next bytes are too many.
+
+        before: bytes that lie in the folder already. total: those expected; unpacked, there may be more.
+        """
+        self.tell(phase, done, total if total is not None and done <= total else None)
         if before + done > self.quota_bytes:
             raise StopDrill(
                 f"unwrapped, the backup takes more than the {self.quota_bytes / 2**30:.2f} GiB of sandbox.diskQuota"

@@ -23,8 +23,10 @@ from guardian.drills.checklist import Checklist, StopDrill
 from guardian.drills.examination import Examination, Progress
 from guardian.drills.logical import LogicalDrill
 from guardian.drills.machine import machine
+from guardian.drills.obtaining import Allowance
 from guardian.drills.physical import PhysicalDrill
 from guardian.model import Assurance, Drill, rfc3339
+from verifiers.compressed import DamagedError
 from verifiers.errors import VerifierError
 from verifiers.manifest import Manifest, digest_check
 from verifiers.postgres.checks import freshness
@@ -155,7 +157,7 @@ class Run:
         self.checklist.skip("recovery.target", "a logical backup holds one moment and has no recovery target")
         logical = LogicalDrill(self, item, fetched, folder, isolation)
         conninfo = logical.database(stack)
-        self._examine(conninfo, logical.filestore, logical.archive)
+        self._examine(conninfo, logical.filestore, logical.archive, fetched.database)
 
     def _physical(
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
@@ -215,11 +217,15 @@ class Run:
         self.room(folder, item.size_bytes)
         into = folder / "backup"
         into.mkdir(mode=0o700)
+        may = Allowance(folder, self.settings.disk_quota, self.tell)
         with self.phase("fetch"):
             try:
-                fetched = self.source.fetch(item, into, lambda done: self.tell("fetch", done, item.size_bytes))
-            except KeyMissingError:
+                fetched = self.source.fetch(item, into, lambda done: may.written("fetch", 0, done, item.size_bytes))
+            except KeyMissingError as error:
+                self.checklist.error("archive.complete", f"The backup could not be opened: {error}.")
                 raise
+            except DamagedError as error:
+                self.incomplete(str(error))
             except SourceError as error:
                 if item.complete is not False:
                     raise
@@ -263,13 +269,15 @@ class Run:
         message = f"{len(attempts)} attempts to break out of the sandbox failed."
         self.checklist.put(Check("isolation", None, Verdict.PASS, "every attempt withstood", observed, message))
 
-    def _examine(self, conninfo: str, filestore: Path | None, archive: Archive | None) -> None:
+    def _examine(
+        self, conninfo: str, filestore: Path | None, archive: Archive | None, named: str | None = None
+    ) -> None:
         examination = Examination(
             self.checklist, self.asset, self.manifest, self.key, self.measurements, self.tell, self.left_s
         )
         with self.phase("compare"):
             examination.content(conninfo)
-            examination.database(conninfo, archive)
+            examination.database(conninfo, archive, named)
             examination.files(conninfo, filestore)
         with self.phase("application checks"):
             examination.application(conninfo)

@@ -115,21 +115,28 @@ def identity(
     archived_database: str | None,
     expected_database: str | None,
     manifest: PostgresManifest | None = None,
+    named: str | None = None,
     deadline_s: float = 60,
 ) -> Check:
     """`identity` (restored): the right database. archived_database: as the archive names it; a plain dump does not.
 
+    named: as a file beside the dump names it, Odoo's manifest.json.
     Compared are the names in the archive, in guardian.yaml and in the manifest, the encoding, and Odoo's database.uuid.
     """
 
     def look(session: psycopg.Connection[Any]) -> Outcome:
         expected: dict[str, str | None] = {}
         observed: dict[str, str | None] = {"database": archived_database}
+        if named is not None:
+            observed["manifestJson"] = named
         if expected_database is not None and archived_database is not None:
             expected["database"] = expected_database
+        if expected_database is not None and named is not None:
+            expected["manifestJson"] = expected_database
         if manifest is not None:
             wanted = expected_database or manifest.identity.database
             expected |= {"database": wanted} if archived_database is not None else {}
+            expected |= {"manifestJson": wanted} if named is not None else {}
             observed["manifestDatabase"] = manifest.identity.database
             expected |= {"manifestDatabase": wanted, "encoding": manifest.identity.encoding}
             [(observed["encoding"],)] = session.execute(
@@ -137,7 +144,7 @@ def identity(
             ).fetchall()
             if manifest.identity.dbuuid is not None:
                 expected["dbuuid"], observed["dbuuid"] = manifest.identity.dbuuid, odoo_uuid(session)
-        if not expected and archived_database is None:
+        if not expected and archived_database is None and named is None:
             message = (
                 "A plain dump does not name its database, so nothing tells whether this is the asset's; take it inside"
                 " `guardian manifest`, or in another format of pg_dump."
@@ -153,7 +160,7 @@ def identity(
         if wrong:
             said = ", ".join(f"{name} is {observed[name]!r} instead of {expected[name]!r}" for name in wrong)
             return Outcome(Verdict.FAIL, expected, observed, f"This is another database than the asset's: {said}.")
-        name = archived_database or observed.get("manifestDatabase")
+        name = archived_database or named or observed.get("manifestDatabase")
         message = f"It is the database {name!r}, by {', '.join(expected)}."
         return Outcome(Verdict.PASS, expected, observed, message)
 
