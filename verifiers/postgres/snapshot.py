@@ -80,27 +80,41 @@ def exported_snapshot(conninfo: str) -> Iterator[ExportedSnapshot]:
     except psycopg.Error as error:
         raise SnapshotError(f"cannot connect to the source: {describe(error)}") from error
     try:
-        yield _export(connection)
+        try:
+            snapshot = export(connection, read_before(connection))
+        except psycopg.Error as error:
+            raise SnapshotError(f"cannot take a snapshot of the source: {describe(error)}") from error
+        yield snapshot
     finally:
         connection.close()
 
 
-def _export(connection: psycopg.Connection[Any]) -> ExportedSnapshot:
-    try:
-        # Outside of the transaction, and so not after its snapshot.
-        sequences = read_sequences(connection)
-        [(lsn,)] = connection.execute(
-            "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-            " ELSE pg_catalog.pg_current_wal_lsn() END::text"
-        ).fetchall()
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        started = time.monotonic()
-        [(snapshot_id, taken_at)] = connection.execute(
-            "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.statement_timestamp()"
-        ).fetchall()
-    except psycopg.Error as error:
-        raise SnapshotError(f"cannot take a snapshot of the source: {describe(error)}") from error
-    return ExportedSnapshot(snapshot_id, taken_at, lsn or "0/0", sequences, started)
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is read just before a snapshot is taken, because none holds it. lsn: of the write-ahead log."""
+
+    sequences: Mapping[str, SequenceState]
+    lsn: str
+
+
+def read_before(connection: psycopg.Connection[Any]) -> Before:
+    """Read the sequences, outside of the transaction and so not after its snapshot. Raises psycopg.Error."""
+    sequences = read_sequences(connection)
+    [(lsn,)] = connection.execute(
+        "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+        " ELSE pg_catalog.pg_current_wal_lsn() END::text"
+    ).fetchall()
+    return Before(sequences, lsn or "0/0")
+
+
+def export(connection: psycopg.Connection[Any], before: Before) -> ExportedSnapshot:
+    """Take and export the snapshot in the autocommit session `connection`, which holds it. Raises psycopg.Error."""
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    started = time.monotonic()
+    [(snapshot_id, taken_at)] = connection.execute(
+        "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.statement_timestamp()"
+    ).fetchall()
+    return ExportedSnapshot(snapshot_id, taken_at, before.lsn, before.sequences, started)
 
 
 def read_sequences(connection: psycopg.Connection[Any]) -> dict[str, SequenceState]:
