@@ -6,17 +6,20 @@ Invariant: streaming, bounded memory; links and special files are refused, never
 
 from __future__ import annotations
 
-from verifiers.filestore.listing import FilestoreError
 from verifiers.filestore.manifest import FileEntry, FilestoreManifest, capture, compare
-from verifiers.filestore.odoo import bijection, content, names_in_snapshot
+from verifiers.filestore.measures import Measures
+from verifiers.filestore.odoo import bijection, content, examine, names_in_snapshot
+from verifiers.filestore.reading import FilestoreError
 
 __all__ = [
     "FileEntry",
     "FilestoreError",
     "FilestoreManifest",
+    "Measures",
     "bijection",
     "capture",
     "compare",
     "content",
+    "examine",
     "names_in_snapshot",
 ]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from verifiers.filestore.listing import FilestoreError, digests, walk
-from verifiers.filestore.manifest import SHOWN, SPARED, check
+from verifiers.filestore.hashed import HashedFiles
+from verifiers.filestore.manifest import CHECKLIST, SHOWN, ManifestLook, check
+from verifiers.filestore.reading import FilestoreError, Known, read_tree
 from verifiers.postgres.session import connect, describe
 from verifiers.result import Assurance, Verdict
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from verifiers.filestore.manifest import FilestoreManifest
+    from verifiers.filestore.measures import Measures
+    from verifiers.filestore.reading import File
     from verifiers.result import Check
 
 _STORED = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{38})")
@@ -33,6 +37,8 @@ _ROWS = """
     FROM public.ir_attachment WHERE store_fname IS NOT NULL
 """
 _BATCH = 5000
+_CHECKLIST = CHECKLIST + b"/"
+_UNREAD = Known((), 0)
 
 
 def content(root: Path, progress: Callable[[int], None] | None = None) -> Check:
@@ -41,29 +47,8 @@ def content(root: Path, progress: Callable[[int], None] | None = None) -> Check:
     Spared: `checklist/`, the to-do list of Odoo's garbage collector. Files outside the two-digit folders belong to no
     attachment; they are counted as strays.
     """
-    started = time.monotonic()
-    wrong: list[str] = []
-    files = size_bytes = strays = 0
-    try:
-        for path, size, (sha1,) in digests(root, ["sha1"], spare=SPARED, progress=progress):
-            if not _IN_FOLDER.fullmatch(path):
-                strays += 1
-                continue
-            files, size_bytes = files + 1, size_bytes + size
-            if path != f"{sha1[:2]}/{sha1}":
-                wrong.append(path)
-    except FilestoreError as error:
-        return check("filestore.content", Assurance.SOUND, Verdict.ERROR, None, None, f"{error}.", started)
-    observed: dict[str, Any] = {"files": files, "bytes": size_bytes, "wrong": len(wrong), "strays": strays}
-    if wrong:
-        observed["wrongNames"] = [path if _STORED.fullmatch(path) else "(no hash)" for path in sorted(wrong)[:SHOWN]]
-    message = (
-        f"{len(wrong)} of {files} files do not hold what their names promise: damaged, or cut while copied."
-        if wrong
-        else f"All {files} files hold what their names promise (spared: checklist/)."
-    )
-    verdict = Verdict.FAIL if wrong else Verdict.PASS
-    return check("filestore.content", Assurance.SOUND, verdict, {"wrong": 0}, observed, message, started)
+    [found] = examine(root, content=True, progress=progress)
+    return found
 
 
 def bijection(conninfo: str, root: Path, *, deadline_s: float = 600) -> Check:
@@ -73,9 +58,110 @@ def bijection(conninfo: str, root: Path, *, deadline_s: float = 600) -> Check:
     without a row, unless Odoo's own checklist/ names it: that is how Odoo marks a file whose row is gone or not
     committed yet.
     """
+    [found] = examine(root, conninfo=conninfo, deadline_s=deadline_s)
+    return found
+
+
+def examine(
+    root: Path,
+    *,
+    content: bool = False,
+    manifest: FilestoreManifest | None = None,
+    conninfo: str | None = None,
+    deadline_s: float = 600,
+    measured: Measures | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Check]:
+    """Return `filestore.content`, and with a conninfo `filestore.bijection`, with a manifest `filestore.manifest`.
+
+    Each file is read once, whatever is asked for; for the bijection alone, none is.
+    measured: takes notice of every file. progress: called with the bytes read.
+    """
     started = time.monotonic()
+    algorithms = [*(["sha1"] if content else []), *(["sha256"] if manifest is not None else [])]
+    names = _Names() if content else None
+    listed = ManifestLook(manifest, len(algorithms) - 1) if manifest is not None else None
+    pairs = _Comparison() if conninfo is not None else None
+    checks = []
+    why = None
     try:
-        found = _Comparison(root)
+        for file in read_tree(
+            root,
+            algorithms,
+            known=None if algorithms else lambda _path, _state: _UNREAD,
+            entropy=measured is not None and bool(algorithms),
+            progress=progress,
+        ):
+            if pairs is not None:
+                pairs.file(file)
+            if file.raw.startswith(_CHECKLIST):
+                continue
+            if measured is not None:
+                measured.see(file)
+            if names is not None:
+                names.see(file)
+            if listed is not None:
+                listed.see(file)
+    except FilestoreError as error:
+        why = f"{error}."
+    if names is not None:
+        checks.append(_unread("filestore.content", Assurance.SOUND, why, started) or names.check(started))
+    if pairs is not None and conninfo is not None:
+        reason = f"Rows and files could not be compared: {why}" if why else None
+        checks.append(
+            _unread("filestore.bijection", Assurance.SOUND, reason, started)
+            or _compared(pairs, conninfo, deadline_s, time.monotonic())
+        )
+    if listed is not None:
+        checks.append(_unread("filestore.manifest", Assurance.EXACT, why, started) or listed.check(started))
+    return checks
+
+
+def _unread(check_id: str, level: Assurance, why: str | None, started: float) -> Check | None:
+    return None if why is None else check(check_id, level, Verdict.ERROR, None, None, why, started)
+
+
+class _Names:
+    """Holds each file against its name."""
+
+    def __init__(self) -> None:
+        self._wrong: list[str] = []
+        self._files = self._bytes = self._strays = 0
+
+    def see(self, file: File) -> None:
+        """Take a file, whose first digest is its SHA-1."""
+        path = file.path
+        if not _IN_FOLDER.fullmatch(path):
+            self._strays += 1
+            return
+        self._files, self._bytes = self._files + 1, self._bytes + file.state.size
+        sha1 = file.digests[0].hex()
+        if path != f"{sha1[:2]}/{sha1}":
+            self._wrong.append(path)
+
+    def check(self, started: float) -> Check:
+        """Return `filestore.content`."""
+        wrong, files = self._wrong, self._files
+        observed: dict[str, Any] = {
+            "files": files,
+            "bytes": self._bytes,
+            "wrong": len(wrong),
+            "strays": self._strays,
+        }
+        if wrong:
+            shown = [path if _STORED.fullmatch(path) else "(no hash)" for path in sorted(wrong)[:SHOWN]]
+            observed["wrongNames"] = shown
+        message = (
+            f"{len(wrong)} of {files} files do not hold what their names promise: damaged, or cut while copied."
+            if wrong
+            else f"All {files} files hold what their names promise (spared: checklist/)."
+        )
+        verdict = Verdict.FAIL if wrong else Verdict.PASS
+        return check("filestore.content", Assurance.SOUND, verdict, {"wrong": 0}, observed, message, started)
+
+
+def _compared(found: _Comparison, conninfo: str, deadline_s: float, started: float) -> Check:
+    try:
         found.rows(conninfo, deadline_s)
     except (FilestoreError, psycopg.Error) as error:
         reason = describe(error) if isinstance(error, psycopg.Error) else str(error)
@@ -107,24 +193,31 @@ _SAID = {
 
 
 class _Comparison:
-    """Names of both sides. Digests are kept as 20 bytes each; a name of another shape is kept as told by `_shown`."""
+    """Names of both sides. A file named by a hash takes some 30 bytes; a name of another shape is kept as it is."""
 
-    def __init__(self, root: Path) -> None:
-        self.sizes: dict[str | bytes, int] = {}
+    def __init__(self) -> None:
+        self.files = HashedFiles()
+        self.others: dict[str, int] = {}
+        self.unseen_others: set[str] = set()
         self.awaiting: set[str | bytes] = set()
         self.strays = 0
-        for folder in walk(root):
-            for file, size in folder.sizes.items():
-                path = folder.name(file)
-                if folder.path.split("/")[0] in SPARED:
-                    self.awaiting.add(_key(path.split("/", 1)[1]))
-                elif _IN_FOLDER.fullmatch(path):
-                    self.sizes[_key(path)] = size
-                else:
-                    self.strays += 1
-        self.unseen = set(self.sizes)
-        self.row_count = 0
+        self.row_count = self.collected = 0
         self._faults: dict[str, set[str | bytes]] = {kind: set() for kind in _SAID}
+
+    def file(self, file: File) -> None:
+        """Take a file, in the order of the walk."""
+        path = file.path
+        if file.raw.startswith(_CHECKLIST):
+            self.awaiting.add(_key(path.split("/", 1)[1]))
+        elif _IN_FOLDER.fullmatch(path):
+            key = _key(path)
+            if isinstance(key, bytes):
+                self.files.add(key, file.state.size)
+            else:
+                self.others[key] = file.state.size
+                self.unseen_others.add(key)
+        else:
+            self.strays += 1
 
     def rows(self, conninfo: str, deadline_s: float) -> None:
         """Read all rows with a server-side cursor and hold them against the files."""
@@ -138,30 +231,36 @@ class _Comparison:
                     self._row(_key(name), checksum, size, twice=twice)
 
     def _row(self, key: str | bytes, checksum: str | None, size: int | None, *, twice: bool) -> None:
-        self.unseen.discard(key)
         if twice:
             self._faults["contentTwice"].add(key)
-        if key not in self.sizes:
+        if isinstance(key, bytes):
+            found = self.files.see(key)
+        else:
+            found = self.others.get(key)
+            self.unseen_others.discard(key)
+        if found is None:
             self._faults["rowsWithoutFile"].add(key)
             return
-        if size is not None and size != self.sizes[key]:
+        if size is not None and size != found:
             self._faults["sizeDiffers"].add(key)
         if checksum is not None and (not isinstance(key, bytes) or checksum != key.hex()):
             self._faults["checksumDiffers"].add(key)
 
     def faults(self) -> dict[str, set[str]]:
         """Return the names that stand against the bijection, by kind."""
-        self._faults["filesWithoutRow"] = self.unseen - self.awaiting
+        unseen: list[str | bytes] = [*self.files.unseen(), *self.unseen_others]
+        self.collected = sum(1 for key in unseen if key in self.awaiting)
+        self._faults["filesWithoutRow"] = {key for key in unseen if key not in self.awaiting}
         return {kind: {_shown(key) for key in keys} for kind, keys in self._faults.items()}
 
     def counts(self) -> dict[str, int]:
-        """Return numbers for the check."""
+        """Return numbers for the check, once `faults` were told."""
         counted = {kind: len(keys) for kind, keys in self._faults.items()}
         return {
             "rows": self.row_count,
-            "files": len(self.sizes),
+            "files": len(self.files) + len(self.others),
             **counted,
-            "awaitingCollection": len(self.unseen & self.awaiting),
+            "awaitingCollection": self.collected,
             "strays": self.strays,
         }
 
