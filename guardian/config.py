@@ -21,6 +21,7 @@ from guardian.model import (
     Assurance,
     BackupJob,
     Match,
+    Patience,
     Place,
     Recovery,
     Service,
@@ -333,6 +334,8 @@ class _Builder:
             age=self._secret(job.decrypt.age, (*at, "decrypt", "age")) if job.decrypt and job.decrypt.age else None,
             target=job.recover or beyond,
             copy_of=job.copy_of,
+            quiesce=Patience(job.quiesce.lock_timeout, job.quiesce.attempts) if job.quiesce else None,
+            target_written=job.recover is not None,
         )
 
     def _place(self, job: BackupModel, filestore: str | None, at: Location) -> Place:

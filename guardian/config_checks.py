@@ -129,6 +129,7 @@ _BELONGS = {
     "region": ("s3",),
     "wal": ("pg_basebackup", *_REPOSITORIES),
     "recover": ("pg_basebackup", *_KEEP_LOG, *_REPOSITORIES),
+    "quiesce": ("pg_basebackup", *_KEEP_LOG, *_REPOSITORIES),
 }
 
 
@@ -158,7 +159,7 @@ def _recovery(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:
     """An archive of write-ahead log, and a place in it, belong to copies of a cluster."""
     physical = form in {"pg_basebackup", *_KEEP_LOG} or backup.text("holds") == "pg_basebackup"
     if form in _REPOSITORIES and not physical:
-        for key in {"wal", "recover"} & backup.data.keys():
+        for key in {"wal", "recover", "quiesce"} & backup.data.keys():
             message = "belongs to copies of a cluster; remove it, or write holds: pg_basebackup"
             yield Problem(tree.line((*backup.at, key)), (*backup.at, key), message)
     recover = backup.data.get("recover")
@@ -171,6 +172,10 @@ def _recovery(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:
     ):
         at = (*backup.at, "recover")
         yield Problem(tree.line(at), at, "needs the archive of write-ahead log; add wal: PATH, or write {to: end}")
+    if "quiesce" in backup.data and "wal" not in backup.data and physical and form not in _KEEP_LOG:
+        at = (*backup.at, "quiesce")
+        message = "what it makes is recovered from the archive of write-ahead log; add wal: PATH, or remove it"
+        yield Problem(tree.line(at), at, message)
     if form == "pg_basebackup" and "decrypt" in backup.data:
         at = (*backup.at, "decrypt")
         yield Problem(tree.line(at), at, "belongs to dumps and repositories; remove it")

@@ -29,6 +29,7 @@ from guardian.config_scalars import (
     FineDuration,
     KubernetesKind,
     Listen,
+    LockTimeout,
     Name,
     Namespace,
     PathText,
@@ -96,6 +97,13 @@ class DecryptModel(_Model):
     password: Reference | None = None
 
 
+class QuiesceModel(_Model):
+    """How a moment without writers is found."""
+
+    lock_timeout: LockTimeout = 0.1
+    attempts: Annotated[int, AfterValidator(scalars.within(1, 1000))] = 20
+
+
 class BackupModel(_Model):
     """One backup job of an asset."""
 
@@ -111,6 +119,7 @@ class BackupModel(_Model):
     region: AwsRegion | None = None
     wal: PathText | None = None
     recover: RecoveryTarget | None = None
+    quiesce: QuiesceModel | None = None
     copy_of: str | None = None
 
 

@@ -25,6 +25,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES: dict[str, int] = {"B": 1} | {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)}
 _BYTES |= {f"{prefix}B": 1000**power for power, prefix in enumerate("KMGT", 1)}
 _LONGEST_S = 100 * 366 * 86_400
+_LONGEST_LOCK_S = 10
 
 
 def shown(value: object) -> str:
@@ -182,8 +183,14 @@ def within(low: int, high: int, unit: str = "") -> Within:
 def _fine_duration(value: object) -> float:
     matched = re.fullmatch(r"([0-9]{1,6})(ms|s)", value) if isinstance(value, str) else None
     if matched is None or matched[1].strip("0") == "":
-        raise _wrong(f"{shown(value)} is not a time to answer in; expected one like 4s or 800ms")
+        raise _wrong(f"{shown(value)} is not a short time; expected one like 4s or 800ms")
     return int(matched[1]) / (1000 if matched[2] == "ms" else 1)
+
+
+def _lock_timeout(value: float) -> float:
+    if value > _LONGEST_LOCK_S:
+        raise _wrong(f"longer than {_LONGEST_LOCK_S} s, for which every writer would be kept waiting; shorten it")
+    return value
 
 
 def shorter(deadline_s: float | None, timeout_s: int | None) -> float | None:
@@ -327,6 +334,12 @@ FileReference = Annotated[
 ]
 FineDuration = Annotated[
     float, BeforeValidator(_fine_duration), _text("(?!0+(?:ms|s))[0-9]{1,6}(?:ms|s)", "4s", "800ms")
+]
+LockTimeout = Annotated[
+    float,
+    BeforeValidator(_fine_duration),
+    AfterValidator(_lock_timeout),
+    _text("(?!0+(?:ms|s))[0-9]{1,6}(?:ms|s)", "100ms", "1s"),
 ]
 Listen = Annotated[
     tuple[str, int],

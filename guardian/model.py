@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardian.drill_policy import DrillPolicy
 from verifiers.postgres.assertions import Assertion
+from verifiers.postgres.patience import Patience
 from verifiers.postgres.physical import Target, TargetKind
 from verifiers.result import Assurance, DrillResult, Scope, Verdict
 from verifiers.sources.base import Place, Readable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Assertion", "Assurance", "Place", "Readable", "Scope", "Target", "TargetKind", "Verdict"]
+__all__ = ["Assertion", "Assurance", "Patience", "Place", "Readable", "Scope", "Target", "TargetKind", "Verdict"]
 
 COLLECTION_ERROR = "guardian.CollectionError"
 
@@ -62,7 +63,9 @@ class BackupJob:
 
     place: where the backups lie, and what opens their repository. every_s: seconds between backups, None if not stated.
     age: the age identities that open dumps, None if none are configured. target: where the recovery of a copy of a
-    cluster ends. copy_of: name of the job whose backups these are copies of, None for a job of its own.
+    cluster ends; target_written: whether guardian.yaml says so itself. copy_of: name of the job whose backups these are
+    copies of, None for a job of its own. quiesce: how a moment without writers is found for the manifest of a cluster's
+    copy, None where none is to be.
     """
 
     name: str
@@ -71,11 +74,18 @@ class BackupJob:
     age: Readable | None = None
     target: Target = field(default_factory=Target)
     copy_of: str | None = None
+    quiesce: Patience | None = None
+    target_written: bool = False
 
     @property
     def format(self) -> str:
         """The word of guardian.yaml."""
         return self.place.format
+
+    @property
+    def physical(self) -> bool:
+        """Whether it copies a whole cluster, which is recovered from its write-ahead log."""
+        return self.format in {"pg_basebackup", "pgbackrest", "barman"} or self.place.holds == "pg_basebackup"
 
     @property
     def path(self) -> str:

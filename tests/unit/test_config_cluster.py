@@ -223,7 +223,7 @@ CASES = {
     ),
     "deadline without unit": (
         f"webhook: {{{HOOK}, deadline: 4}}\n{KUBE}",
-        "webhook.deadline: 4 is not a time to answer in; expected one like 4s or 800ms",
+        "webhook.deadline: 4 is not a short time; expected one like 4s or 800ms",
     ),
     "listening on a port only": (
         f"webhook: {{{HOOK}, listen: 8443}}\n{KUBE}",

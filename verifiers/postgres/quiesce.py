@@ -30,6 +30,8 @@ from verifiers.postgres.snapshot import Before, ExportedSnapshot, export, read_b
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from verifiers.postgres.patience import Patience
+
 _STATEMENT_S = 300.0
 _POLL_S = 0.02
 _NAMED = 3
@@ -77,14 +79,6 @@ _LARGE_OBJECTS = "SELECT count(*), coalesce(sum(hashoidextended(oid, 0)), 0)::te
 
 class QuiesceError(VerifierError):
     """There is no restore point. The message says what stands in the way, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long one attempt may keep writers waiting, and how many attempts there are."""
-
-    lock_timeout_s: float
-    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
