@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "backup_manifest"
 LABEL = "backup_label"
-_CONTROL = "global/pg_control"
+CONTROL = "global/pg_control"
 _BEGINNING = 1 << 20
 _LABEL_CHARS = 1 << 16
 _SUFFIX = "|".join(re.escape(suffix) for suffix in SUFFIXES)
@@ -129,7 +129,7 @@ def _lacking(path: Path, names: set[str], *, tar: bool) -> str:
         if not any(name.startswith("base.tar") for name in names):
             return "it has no base.tar"
     else:
-        for name in ("PG_VERSION", LABEL, _CONTROL):
+        for name in ("PG_VERSION", LABEL, CONTROL):
             if not (path / name).is_file():
                 return f"it has no {name}, without which no server starts on it"
     if MANIFEST not in names:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 # What pg_dump -Fd leaves before it writes toc.dat, its last file.
-_DATA_FILE = re.compile(r"(\d+|blob_\d+)\.dat(\.gz|\.lz4|\.zst)?|blobs(_\d+)?\.toc")
+DATA_FILE = re.compile(r"(\d+|blob_\d+)\.dat(\.gz|\.lz4|\.zst)?|blobs(_\d+)?\.toc")
 
 
 class DumpFiles:
@@ -95,7 +95,7 @@ def look_at(path: Path, named: Named) -> BackupItem:
 
 def holds_directory_dump(path: Path) -> bool:
     """Whether a folder is a dump in directory format, or the beginning of one. Raises OSError."""
-    return any(entry.name == "toc.dat" or _DATA_FILE.fullmatch(entry.name) for entry in path.iterdir())
+    return any(entry.name == "toc.dat" or DATA_FILE.fullmatch(entry.name) for entry in path.iterdir())
 
 
 def find_globals(paths: Iterable[Path]) -> dict[str, tuple[Path, Named]]:
