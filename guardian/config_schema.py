@@ -161,6 +161,8 @@ def _written(value: object, schema: JsonSchemaValue) -> object:
         return f"{host}:{port}"
     if isinstance(value, list | tuple) and None in value:  # an expectation: the value itself, or else a range
         return value[0]
+    if isinstance(value, float) and schema.get("type") == "string":
+        return f"{round(value * 1000)}ms"
     if isinstance(value, int) and schema.get("type") == "string":
         units = {"GiB": 1024**3} if pattern.endswith("B)$") else {"d": 86_400, "h": 3600, "m": 60, "s": 1}
         return next(f"{value // size}{unit}" for unit, size in units.items() if value % size == 0)
