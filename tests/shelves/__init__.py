@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.shelves import restic
+from tests.shelves import borg, restic
 from tests.shelves.base import Case, Content, Shelf
 
 if TYPE_CHECKING:
@@ -14,4 +14,5 @@ __all__ = ["CASES", "Case", "Content", "Shelf"]
 
 CASES: Sequence[Case] = [
     *restic.CASES,
+    *borg.CASES,
 ]

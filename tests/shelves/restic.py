@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.shelves.base import PASSPHRASE, Shelf, Text, cases, moment
@@ -12,7 +15,7 @@ from verifiers.sources import Place
 from verifiers.sources.restic import Restic
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 HOST = "db1"
 
@@ -25,7 +28,11 @@ class ResticShelf(Shelf):
 
     def make(self) -> None:
         """See Shelf."""
-        self.restic("init")
+        for path, data in _empty().items():
+            if data is None:
+                (self.folder / path).mkdir()
+            else:
+                (self.folder / path).write_bytes(data)
 
     def put(self, backup: str, *, link: bool = False) -> None:
         """See Shelf."""
@@ -61,6 +68,16 @@ class ResticShelf(Shelf):
     def restic(self, *arguments: str) -> str:
         """Run restic on the repository."""
         return restic(self.folder, *arguments)
+
+
+@cache
+def _empty() -> Mapping[str, bytes | None]:
+    """Return folders (None) and files of an empty repository, made once: restic takes a second for its key."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "repository"
+        restic(root, "init")
+        found = sorted(root.rglob("*"))
+        return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in found}
 
 
 CASES = cases(ResticShelf, ["dump", "pair", "files", "cluster"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from verifiers.sources.barman import BarmanCatalogue, BarmanLog
 from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
+from verifiers.sources.borg import Borg
 from verifiers.sources.click_odoo import ClickOdoo
 from verifiers.sources.odoo import OdooFolders
 from verifiers.sources.odoo_zip import OdooZips
@@ -47,6 +48,9 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("postgres", "restic"): partial(Restic, "postgres"),
     ("odoo", "restic"): partial(Restic, "odoo"),
     ("filestore", "restic"): partial(Restic, "filestore"),
+    ("postgres", "borg"): partial(Borg, "postgres"),
+    ("odoo", "borg"): partial(Borg, "odoo"),
+    ("filestore", "borg"): partial(Borg, "filestore"),
     ("postgres", "pgbackrest"): PgBackRest,
     ("postgres", "barman"): BarmanCatalogue,
 }

@@ -107,7 +107,8 @@ class Fetched:
     dump: None for a plain filestore. form: of the dump as it lies there now. bytes: of all files. sha256: hex, taken on
     the way: of the dump file, or of a folder as `Copier.tree` says. globals: the copy of what `BackupItem.globals`
     names, with what its name says. verified: what the program that keeps the backup has itself verified of it on the
-    way, for people; empty where nothing was. database: the name that a file beside the dump gives for it.
+    way, for people; empty where nothing was. taken_at: aware; when the backup itself was taken, where a repository
+    keeps it, which may have copied an old one. database: the name that a file beside the dump gives for it.
     """
 
     dump: Path | None
@@ -118,6 +119,7 @@ class Fetched:
     globals: tuple[Path, Named] | None = None
     verified: str = ""
     database: str | None = None
+    taken_at: datetime | None = None
 
 
 class BackupSource(Protocol):

@@ -64,6 +64,8 @@ def take(
         what = {"odoo": "an Odoo pair (a dump db.* beside filestore/)"}.get(asset_type, f"a backup by {place.holds}")
         raise SourceError(f"it does not hold {what}; it holds {there}")
     source, item = found
+    if item.form.layout.physical and item.complete is False:
+        raise DamagedError(f"{item.id}: {item.reason}")
     try:
         fetched = source.fetch(item, into, progress, move=True)
     except SourceError as error:
@@ -71,7 +73,8 @@ def take(
             raise
         raise DamagedError(f"{item.id}: {item.reason}") from error
     shutil.rmtree(root.parent, ignore_errors=True)
-    return replace(fetched, verified=verified)
+    # What its keeper verified is that it is what was put there. Whether that was whole, a cluster's own manifest tells.
+    return replace(fetched, verified="" if item.form.layout.physical else verified, taken_at=item.taken_at)
 
 
 def _find(root: Path, asset_type: str, place: Place) -> tuple[_Folder, BackupItem] | None:
