@@ -149,7 +149,7 @@ class Estate:
 
     def drill(self, *, required: Assurance = Assurance.EXACT, run_id: str = RUN_1, deadline_s: float = 600) -> Drill:
         """Drill the newest backup."""
-        job, item = choose(self.asset)
+        job, item, _ = choose(self.asset)
         return run_drill(
             run_id=run_id,
             asset=self.asset,

@@ -198,7 +198,7 @@ class Formatted:
     def drill(self, required: Assurance = Assurance.EXACT, *, quota: int = 5 << 30) -> Drill:
         """Drill the newest backup."""
         asset = self.asset
-        job, item = choose(asset)
+        job, item, _ = choose(asset)
         return run_drill(
             run_id=RUN_1,
             asset=asset,

@@ -120,7 +120,7 @@ class Plant:
     def drill(self, target: Target | None = None, *, wal: bool = False, database: str | None = "erp") -> Drill:
         """Drill the newest copy."""
         asset = self.asset(target, wal=wal, database=database)
-        job, item = choose(asset)
+        job, item, _ = choose(asset)
         return run_drill(
             run_id=RUN_1,
             asset=asset,

@@ -18,7 +18,11 @@ from guardian.usecases import drill as usecase
 def drill(
     asset: Annotated[str | None, typer.Argument(help="Asset to drill. Default: every asset with a backup.")] = None,
     backup: Annotated[
-        str | None, typer.Option("--backup", metavar="ID", help="A particular backup. Default: the newest.")
+        str | None, typer.Option("--backup", metavar="ID", help="A particular backup. Default: by the asset's policy.")
+    ] = None,
+    accept_anomaly: Annotated[
+        str | None,
+        typer.Option("--accept-anomaly", metavar="REASON", help="Why it is right that it is unlike earlier backups."),
     ] = None,
     config_file: ConfigOption = None,
     output: FormatOption = Format.TABLE,
@@ -31,6 +35,7 @@ def drill(
             [asset] if asset else [],
             backup_id=backup,
             progress=progress,
+            accept_anomaly=accept_anomaly,
         )
     if output is Format.JSON:
         terminal.print_json({"schema": "guardian/drills/v1", "drills": [_as_json(outcome) for outcome in outcomes]})

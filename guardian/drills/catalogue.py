@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from guardian.drill_policy import Choice
+from guardian.drills.plan import plan, sample
 from guardian.errors import UsageError
 from guardian.model import Assurance
 from verifiers.errors import VerifierError
@@ -13,18 +15,35 @@ from verifiers.sources import open_source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guardian.drills.history import PastDrill
+    from guardian.drills.plan import DrillPlan
     from guardian.model import Asset, BackupJob
     from verifiers.sources import BackupItem
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
+class Chosen(NamedTuple):
+    """What is drilled, and how. backup: None where there is none."""
+
+    job: BackupJob
+    backup: BackupItem | None
+    plan: DrillPlan
+
+
 def choose(
-    asset: Asset, backup_id: str | None = None, *, being_taken_since: datetime | None = None
-) -> tuple[BackupJob, BackupItem | None]:
-    """Return the backup to drill, with its job: the one called `backup_id`, or the newest over all jobs.
+    asset: Asset,
+    backup_id: str | None = None,
+    *,
+    being_taken_since: datetime | None = None,
+    history: Sequence[PastDrill] = (),
+    now: datetime | None = None,
+    accepted: str | None = None,
+) -> Chosen:
+    """Return the backup to drill, with its job: the one called `backup_id`, else by the asset's policy over all jobs.
 
     being_taken_since: when `guardian manifest` began a backup that is not finished; what is newer is passed over.
+    history: earlier drills, newest first. now: None for this moment. accepted: see `DrillPlan`.
 
     The newest counts also when it is visibly incomplete: that is a finding, not a reason to take an older one. None for
     the backup when there is none; the drill then says why.
@@ -40,8 +59,21 @@ def choose(
             raise UsageError(f"asset {asset.name!r} has no backup {backup_id!r} in {there}")
     elif being_taken_since is not None:
         found = [(job, item) for job, item in found if item.taken_at and item.taken_at < being_taken_since]
+    policy, now = asset.drill, now or datetime.now(UTC)
     if not found:
-        return asset.backups[0], None
+        return Chosen(asset.backups[0], None, plan(policy, history, now, accepted=accepted))
+    if backup_id is not None:
+        job, item = _newest(found)
+        return Chosen(job, item, plan(policy, history, now, accepted=accepted))
+    if policy.choose is Choice.SAMPLED:
+        job, item = sample(found, history, policy.period_s, now)
+        sampled = (found, job.name, item.id)
+        return Chosen(job, item, plan(policy, history, now, sampled=sampled, accepted=accepted))
+    job, item = _newest(found)
+    return Chosen(job, item, plan(policy, history, now, newest=True, accepted=accepted))
+
+
+def _newest(found: Sequence[tuple[BackupJob, BackupItem]]) -> tuple[BackupJob, BackupItem]:
     return max(found, key=lambda pair: (pair[1].taken_at or _NEVER, pair[1].id))
 
 

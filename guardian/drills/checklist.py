@@ -18,7 +18,7 @@ from verifiers.postgres.session import describe
 from verifiers.result import Assurance, Check, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _RESTORED, _SOUND, _EXACT = Assurance.RESTORED, Assurance.SOUND, Assurance.EXACT
 CHECKS: dict[str, Assurance | None] = {
@@ -50,6 +50,8 @@ CHECKS: dict[str, Assurance | None] = {
     "neutralised": None,
     "anomaly": None,
 }
+# What a dump without its indexes and constraints has nothing to show for.
+BEYOND_DATA = ("amcheck", "constraints", "indexes", "catalog.diff", "materialized-views")
 
 
 class StopDrill(Exception):  # noqa: N818 -- an instruction, not an error: it ends the drill early with what it has
@@ -60,17 +62,21 @@ class Checklist:
     """The checks of one drill as they come in.
 
     required: the level that decides which of them run at all. judge: has the last word on each check that is put.
+    cannot: checks that this kind of drill cannot make, with the reason; they are skipped, whoever puts them.
     """
 
     def __init__(self, required: Assurance) -> None:
         self.required = required
         self.judge: Callable[[Check], Check] = lambda check: check
+        self.cannot: Mapping[str, str] = {}
         self._done: dict[str, Check] = {}
 
     def put(self, check: Check) -> Check:
         """Take a finished check. Raises ValueError for one that is not on the list."""
         if check.id not in CHECKS:
             raise ValueError(f"{check.id} is no check of a drill")
+        if check.id in self.cannot:
+            check = Check(check.id, None, Verdict.SKIP, message=self.cannot[check.id])
         self._done[check.id] = replace(self.judge(check), level=CHECKS[check.id])
         return self._done[check.id]
 
@@ -83,7 +89,10 @@ class Checklist:
         self.put(Check(check_id, None, Verdict.ERROR, message=reason))
 
     def wanted(self, check_id: str) -> bool:
-        """Say whether the required level asks for this check."""
+        """Say whether the required level asks for this check, and this kind of drill can make it."""
+        return self._within(check_id) and check_id not in self.cannot
+
+    def _within(self, check_id: str) -> bool:
         level = CHECKS[check_id]
         return level is None or level.rank <= self.required.rank
 
@@ -131,7 +140,9 @@ class Checklist:
         """Return every check of the list in its order. why: the reason for those that were not reached."""
         checks = []
         for check_id, level in CHECKS.items():
-            if not self.wanted(check_id):
+            if self._within(check_id) and check_id in self.cannot:
+                checks.append(Check(check_id, level, Verdict.SKIP, message=self.cannot[check_id]))
+            elif not self.wanted(check_id):
                 reason = f"above the required level {self.required}; set `assurance: {level}` to have it"
                 checks.append(Check(check_id, level, Verdict.SKIP, message=reason))
             elif check_id in self._done:

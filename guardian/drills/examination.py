@@ -6,7 +6,7 @@ Talks to the restored server over its socket and reads the copied files; the bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import psycopg
@@ -15,6 +15,7 @@ from guardian.drills.neutralise import neutralise
 from verifiers import filestore
 from verifiers.postgres import checks
 from verifiers.postgres.assertions import assertions
+from verifiers.postgres.counts import counts
 from verifiers.postgres.manifest import capture, compare
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the checks of one drill share. measurements: counts are added. left_s: seconds left of the deadline."""
+    """What the checks of one drill share. measurements: counts are added. left_s: seconds left of the deadline.
+
+    heapallindexed: whether amcheck looks for every row in every index; None for copies of clusters only.
+    heapallindexed_said: when that was last proved, where it is not due.
+    """
 
     checklist: Checklist
     asset: Asset
@@ -51,6 +56,8 @@ class Examination:
     measurements: dict[str, float | int]
     progress: Progress
     left_s: Callable[[], float]
+    heapallindexed: bool | None = None
+    heapallindexed_said: str = ""
 
     def content(self, conninfo: str) -> None:
         """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them."""
@@ -92,14 +99,25 @@ class Examination:
         )
         if archive:
             run(["pages"], lambda: checks.pages(conninfo, logical=True))
-        # A copy brings its indexes along, right or wrong; a dump has them made anew.
-        run(["amcheck"], lambda: checks.amcheck(conninfo, heapallindexed=archive is None, progress=self._two))
+        run(["amcheck"], lambda: self._amcheck(conninfo, archive))
         run(["constraints"], lambda: checks.constraints(conninfo))
         run(["indexes"], lambda: checks.indexes(conninfo, manifest=known))
         run(
             ["extensions"],
             lambda: checks.extensions(conninfo, needed=archive.needs.extensions if archive else (), manifest=known),
         )
+
+    def count(self, conninfo: str) -> None:
+        """Measure what the database holds, where no manifest made it known; for the comparison with other drills."""
+        counted = counts(conninfo, deadline_s=max(1.0, self.left_s() / 10))
+        for name, number in counted.items():
+            self.measurements.setdefault(name, number)
+
+    def _amcheck(self, conninfo: str, archive: Archive | None) -> Check:
+        # A copy brings its indexes along, right or wrong; a dump has them made anew.
+        thorough = archive is None if self.heapallindexed is None else self.heapallindexed
+        check = checks.amcheck(conninfo, heapallindexed=thorough, progress=self._two)
+        return replace(check, message=f"{check.message} {self.heapallindexed_said}".strip())
 
     def files(self, conninfo: str, root: Path | None) -> None:
         """Look at the restored filestore. root: None for an asset without one."""

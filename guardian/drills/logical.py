@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from guardian.drills.checklist import StopDrill
 from guardian.drills.obtaining import Allowance, Obtained, obtain, unwrap_encryption
 from guardian.drills.restoring import Restored, facts, lacking, minimum_major, restore
+from verifiers.layout import Layout
 from verifiers.result import Check, Verdict
 from verifiers.sandbox.programs import find_programs
 from verifiers.sandbox.server import SandboxServer
@@ -61,6 +62,8 @@ class LogicalDrill:
                 fetched = unwrap_encryption(fetched, run.job, run.checklist, may)
         with run.phase("verify archive"):
             obtained = obtain(fetched, run.checklist, may)
+        if obtained.dump.archive.layout is Layout.PLAIN:
+            run.restore_whole()  # psql knows no sections
         run.room(self._folder, _GROWTH * (obtained.dump.data_bytes or 4 * item.size_bytes))
         return obtained
 
@@ -84,6 +87,7 @@ class LogicalDrill:
                 obtained.cluster,
                 roles_of_manifest=known.roles if known else None,
                 deadline_s=max(1.0, run.left_s()),
+                scope=run.scope,
             )
         if restored.lacking_locale is not None:
             run.checklist.judge = restored.lacking_locale.judge

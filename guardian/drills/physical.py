@@ -230,7 +230,7 @@ class PhysicalDrill:
         observed: dict[str, Any] = {"lsn": reached.lsn, "timeline": timeline}
         if reached.newest is not None:
             observed["newestCommit"] = reached.newest.astimezone(UTC).isoformat(timespec="milliseconds")
-            run.measurements["rpoSeconds"] = max(0, int((run.started_on - reached.newest).total_seconds()))
+            run.recovered_to(reached.newest)
         wrong = self._beyond(control, reached, timeline)
         if wrong:
             self._off_target(observed, wrong)

@@ -22,6 +22,7 @@ from guardian.drills.lacking_locale import LackingLocale
 from verifiers.layout import Layout
 from verifiers.postgres.restore import Kind, Message, classify, messages_check
 from verifiers.postgres.session import connect, describe
+from verifiers.result import Scope
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox.features import Wanted, features, lacks
 from verifiers.sandbox.options import SUPERUSER
@@ -93,12 +94,13 @@ def restore(
     *,
     roles_of_manifest: Collection[str] | None,
     deadline_s: float,
+    scope: Scope = Scope.FULL,
 ) -> Restored:
     """Restore a dump into a new database of the server, and classify every message of the program that does it.
 
     cluster: the globals that came with it. roles_of_manifest: names known from the source, made beside those that the
-    dump names where there are no globals. Raises SandboxError when the database cannot be made, LimitError past
-    deadline_s.
+    dump names where there are no globals. scope: a plain dump is always restored as a whole. Raises SandboxError when
+    the database cannot be made, LimitError past deadline_s.
     """
     ends = time.monotonic() + deadline_s
     archive = dump.archive
@@ -124,6 +126,7 @@ def restore(
         argv = _psql(server, dump.path, name)
     else:
         argv = ["pg_restore", "--no-password", "--jobs", str(jobs), "--dbname", _connection_name(name)]
+        argv += ["--section=pre-data", "--section=data"] if scope is Scope.DATA_ONLY else []
         argv.append(server.inside(dump.path))
     completed = server.run(argv, deadline_s=max(1.0, ends - time.monotonic()))
     messages += _messages(completed)

@@ -10,34 +10,35 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from guardian.drills.catalogue import why_none
-from guardian.drills.checklist import Checklist, StopDrill
+from guardian.drills.checklist import BEYOND_DATA, Checklist, StopDrill
 from guardian.drills.examination import Examination, Progress
+from guardian.drills.freshness import Age, heartbeat
+from guardian.drills.isolating import prove_isolation
+from guardian.drills.judged_by_history import judge_by_history
 from guardian.drills.logical import LogicalDrill
 from guardian.drills.machine import machine
 from guardian.drills.obtaining import Allowance
 from guardian.drills.physical import PhysicalDrill
+from guardian.drills.plan import DrillPlan
+from guardian.drills.stopping import terminable
 from guardian.model import Assurance, Drill, rfc3339
 from verifiers.compressed import DamagedError
 from verifiers.errors import VerifierError
 from verifiers.manifest import Manifest, digest_check
-from verifiers.postgres.checks import freshness
-from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Verdict
-from verifiers.sandbox.isolation import Provider, prove, provider
+from verifiers.result import DRILL_PHASES, Check, DrillResult, Phase, Scope, Verdict
+from verifiers.sandbox.isolation import Provider, provider
 from verifiers.sandbox.workspace import Watch, Workspace, refuse_overlap
 from verifiers.sources import KeyMissingError, SourceError, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from guardian.model import Asset, BackupJob, Service
     from guardian.settings import SandboxSettings
@@ -64,18 +65,21 @@ def run_drill(
     progress: Progress,
     deadline_s: float = DEADLINE_S,
     slot: str | None = None,
+    plan: DrillPlan | None = None,
 ) -> Drill:
     """Restore and verify one backup of `asset`; never raises for what it finds.
 
     backup: None where there is none; the result then says why. manifest: the signed manifest of this backup, if one was
     logged. key: the environment's 32-byte key, for the keyed parts of it. deadline_s: seconds for everything.
-    slot: the id of the slot that asks for it, kept with what this leaves if it is killed.
+    slot: the id of the slot that asks for it, kept with what this leaves if it is killed. plan: by the asset's policy
+    and history; None for a full drill without any.
     """
     started_on = datetime.now(UTC)
     run = Run(asset, service, job, backup, required, manifest, key, settings, progress, started_on, deadline_s)
     run.slot = slot
+    run.follow(plan or DrillPlan())
     why = ""
-    with _terminable():
+    with terminable():
         try:
             run.all(run_id)
         except StopDrill as stop:
@@ -95,6 +99,7 @@ def run_drill(
         restored=run.restored,
         sandbox=run.sandbox,
         measurements=run.measurements,
+        scope=run.scope,
     )
     return Drill(run_id, asset, service, started_on, datetime.now(UTC), result)
 
@@ -124,13 +129,27 @@ class Run:
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
     slot: str | None = None
+    plan: DrillPlan = field(default_factory=DrillPlan)
+    scope: Scope = Scope.FULL
+    age: Age = field(init=False)
     _end: float = 0.0
     _phase: str = ""  # under way
     _before: int = 0  # bytes in the sandbox when it began
 
     def __post_init__(self) -> None:
         self.checklist = Checklist(self.required)
+        self.age = Age(self.started_on, self.backup.taken_at if self.backup else None)
         self._end = time.monotonic() + self.deadline_s
+
+    def follow(self, plan: DrillPlan) -> None:
+        """Take the plan, before anything else."""
+        self.plan, self.scope = plan, plan.scope
+        if plan.scope is Scope.DATA_ONLY:
+            self.checklist.cannot = dict.fromkeys(BEYOND_DATA, f"data-only drill; {plan.last_full}")
+
+    def restore_whole(self) -> None:
+        """Restore everything, whatever the plan: the backup is of a kind that has no parts."""
+        self.scope, self.checklist.cannot = Scope.FULL, {}
 
     def all(self, run_id: str) -> None:
         """Go through the whole drill. Raises StopDrill or VerifierError where it cannot go on."""
@@ -149,6 +168,7 @@ class Run:
                 self._physical(item, fetched, workspace.folder, isolation, stack)
             else:
                 self._logical(item, fetched, workspace.folder, isolation, stack)
+            judge_by_history(self, item)
 
     def _logical(
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
@@ -163,6 +183,7 @@ class Run:
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
     ) -> None:
         """Recover a copy of a whole cluster."""
+        self.restore_whole()
         physical = PhysicalDrill(self, item, fetched, folder, isolation)
         server = physical.database(stack)
         self._examine(server.conninfo(physical.choose_database(server)), None, None)
@@ -202,14 +223,11 @@ class Run:
             if described != (self.asset.name, self.backup.id):
                 raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
         self.checklist.skip("backup.locked", "this job does not ask for a lock")
-        self.checklist.skip("anomaly", "no earlier drill of this asset to compare with")
         if not self.asset.assertions:
             self.checklist.skip("assertions", "no assertions are configured for this asset")
-        taken_at = self.backup.taken_at
-        # Whether the age is acceptable is judged by policy; here, only that there is one to judge.
-        self.checklist.run(["freshness"], lambda: freshness(taken_at=taken_at, now=self.started_on, rpo_s=None))
-        if taken_at is not None and taken_at <= self.started_on:
-            self.measurements["rpoSeconds"] = int((self.started_on - taken_at).total_seconds())
+        if self.manifest is not None:
+            self.age = replace(self.age, by_manifest=datetime.fromisoformat(self.manifest.taken_at))
+        self._tell_age()
         return self.backup
 
     def _fetch(self, item: BackupItem, folder: Path) -> Fetched:
@@ -249,36 +267,31 @@ class Run:
 
     def prove_isolation(self, isolation: Provider, folder: Path) -> None:
         """Nothing of a backup runs before this: without isolation only for an asset that accepts it by name."""
-        if isolation.name == "none":
-            if self.asset.name not in self.settings.accept_none:
-                self.checklist.error(
-                    "isolation",
-                    f"provider none is not accepted for {self.asset.name}; use provider bwrap, or add the asset to "
-                    "sandbox.acceptNone if you trust its backups",
-                )
-                raise StopDrill("there is no isolation to restore in")
-            self.checklist.skip("isolation", f"provider none, accepted for {self.asset.name} in sandbox.acceptNone")
-            return
-        attempts = prove(isolation, folder=folder)
-        broken = [attempt for attempt in attempts if attempt.verdict is not Verdict.PASS]
-        observed = {attempt.id.partition(".")[2]: attempt.verdict.value for attempt in attempts}
-        if broken:
-            message = f"{broken[0].message}. Nothing was restored; `guardian doctor` tells more."
-            self.checklist.put(Check("isolation", None, Verdict.ERROR, "every attempt withstood", observed, message))
-            raise StopDrill("the isolation does not hold")
-        message = f"{len(attempts)} attempts to break out of the sandbox failed."
-        self.checklist.put(Check("isolation", None, Verdict.PASS, "every attempt withstood", observed, message))
+        prove_isolation(self.checklist, self.asset.name, self.settings.accept_none, isolation, folder)
 
     def _examine(
         self, conninfo: str, filestore: Path | None, archive: Archive | None, named: str | None = None
     ) -> None:
         examination = Examination(
-            self.checklist, self.asset, self.manifest, self.key, self.measurements, self.tell, self.left_s
+            self.checklist,
+            self.asset,
+            self.manifest,
+            self.key,
+            self.measurements,
+            self.tell,
+            self.left_s,
+            self.plan.heapallindexed,
+            self.plan.heapallindexed_said,
         )
         with self.phase("compare"):
             examination.content(conninfo)
             examination.database(conninfo, archive, named)
             examination.files(conninfo, filestore)
+            examination.count(conninfo)
+            if self.asset.source.heartbeat is not None:
+                beat = heartbeat(conninfo, self.asset.source.heartbeat, max(1.0, self.left_s()))
+                self.age = replace(self.age, heartbeat=beat)
+                self._tell_age()
         with self.phase("application checks"):
             examination.application(conninfo)
 
@@ -300,6 +313,18 @@ class Run:
             step()
         except (VerifierError, OSError) as error:
             self.amiss.append(f"{failing}: {error}")
+
+    def recovered_to(self, newest: datetime) -> None:
+        """Take in the newest commit that a recovery reached."""
+        self.age = replace(self.age, newest=newest)
+        self._tell_age()
+
+    def _tell_age(self) -> None:
+        """Enter `freshness` and the RPO by what is known so far. Whether that is acceptable is judged by policy."""
+        age = self.age
+        self.checklist.run(["freshness"], lambda: age.check(self.job, self.asset.name, newest=self.plan.newest))
+        if age.seconds is not None:
+            self.measurements["rpoSeconds"] = age.seconds
 
     # -- small things
 
@@ -356,24 +381,8 @@ class Run:
         return {
             "id": self.backup.id,
             "format": self.job.format,
+            "job": self.job.name,
             "takenAt": rfc3339(taken_at) if taken_at else None,
             "sizeBytes": self.backup.size_bytes,
             "sha256": self.sha256,
         }
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception for as long, so that a stopped drill tears its sandbox down."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

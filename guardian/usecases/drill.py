@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,9 @@ import structlog
 
 from evidence.statement import new_record_id
 from guardian.drills.catalogue import choose, required_assurance
-from guardian.drills.run import run_drill
+from guardian.drills.history import history
+from guardian.drills.run import DEADLINE_S, run_drill
+from guardian.drills.turns import turn
 from guardian.errors import UsageError
 from guardian.records import restore_drill, unfinished_drill
 from guardian.redact import parse_key
@@ -21,6 +23,7 @@ from verifiers.sandbox.workspace import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from guardian.drills.examination import Progress
     from guardian.model import Asset, Claim, Drill
@@ -46,12 +49,14 @@ def drill_assets(
     backup_id: str | None,
     progress: Callable[[str, str, int | None, int | None], None],
     claim: Claim | None = None,
+    accept_anomaly: str | None = None,
 ) -> list[DrillOutcome]:
     """Drill the named assets, or all that have a backup job, one after the other.
 
-    backup_id: a particular backup, only with exactly one asset; else the newest.
+    backup_id: a particular backup, only with exactly one asset; else as the asset's policy chooses.
     progress: called as (asset, phase, done, total); counts are None where unknown.
     claim: the slot that asks for it, with exactly one asset; its record closes the slot.
+    accept_anomaly: why a backup that is unlike those before it is as it should be, with exactly one asset; recorded.
     Raises UsageError for an unknown asset or backup, SlotLostError if the slot went to someone else meanwhile.
     """
     assets = settings.assets()
@@ -63,9 +68,33 @@ def drill_assets(
         raise UsageError(f"no asset in {settings.path} has a backup job; add `backups:` to an asset of a service")
     if (backup_id is not None or claim is not None) and len(chosen) != 1:
         raise UsageError("--backup names one backup of one asset; give the asset too")
+    if accept_anomaly is not None and (len(chosen) != 1 or not accept_anomaly.strip()):
+        raise UsageError("--accept-anomaly takes the reason, and one asset that it is accepted for")
     with Ledger(settings, writable=True) as ledger:
         record_killed(settings, ledger)
-        return [_drill(settings, ledger, asset, backup_id, _named(progress, asset.name), claim) for asset in chosen]
+        outcomes = []
+        for asset in chosen:
+            told = _named(progress, asset.name)
+            with _turn(settings, asset, told):
+                outcomes.append(_drill(settings, ledger, asset, backup_id, told, claim, accept_anomaly))
+        return outcomes
+
+
+def _turn(settings: Settings, asset: Asset, told: Progress) -> AbstractContextManager[None]:
+    """Return a context in which it is this drill's turn; whoever waits for it is told why."""
+
+    def waits(why: str) -> None:
+        log_events.warning("drill_waits", asset=asset.name, why=why)
+        told(f"waits: {why}", None, None)
+
+    return turn(
+        settings.sandbox.folder,
+        settings.environment,
+        asset.name,
+        concurrent=settings.sandbox.concurrent,
+        deadline_s=asset.drill.deadline_s or DEADLINE_S,
+        waits=waits,
+    )
 
 
 def _named(progress: Callable[[str, str, int | None, int | None], None], asset: str) -> Progress:
@@ -79,10 +108,19 @@ def _drill(
     backup_id: str | None,
     progress: Progress,
     claim: Claim | None,
+    accept_anomaly: str | None,
 ) -> DrillOutcome:
     """Drill one asset and log the result, also when a person or SIGTERM stops it half-way."""
     context, started_on, run_id = ledger.context(), datetime.now(UTC), new_record_id()
-    job, item = choose(asset, backup_id, being_taken_since=backup_begun(settings, asset.name))
+    records = ((found.record_id, found.predicate) for found in ledger.records() if found.kind == "restore-drill")
+    job, item, plan = choose(
+        asset,
+        backup_id,
+        being_taken_since=backup_begun(settings, asset.name),
+        history=history(records, asset.name),
+        now=started_on,
+        accepted=accept_anomaly,
+    )
     manifest = ledger.manifest_for(asset.name, item.id) if item else None
     try:
         drill = run_drill(
@@ -94,9 +132,11 @@ def _drill(
             required=required_assurance(asset, any_manifest_logged=ledger.has_manifest(asset.name)),
             manifest=manifest[1] if manifest else None,
             key=parse_key(settings.keys.redaction),
-            settings=settings.sandbox,
+            settings=replace(settings.sandbox, disk_quota=asset.drill.disk_quota or settings.sandbox.disk_quota),
             progress=progress,
+            deadline_s=asset.drill.deadline_s or DEADLINE_S,
             slot=claim.slot.id if claim else None,
+            plan=plan,
         )
     except (KeyboardInterrupt, SystemExit):
         run = new_run("drill", started_on, run_id=run_id, claim=claim)

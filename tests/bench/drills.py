@@ -132,7 +132,7 @@ def manifest(bench: Bench) -> None:
 def drilled(bench: Bench, job: BackupJob, required: Assurance, made: bytes | None) -> tuple[float, str]:
     """Drill the newest backup; return its wall seconds and its phases. Raises RuntimeError unless it passes."""
     asset = Asset("erp", "postgres", "plant", required, Source("db", DATABASE), (job,))
-    chosen, item = choose(asset)
+    chosen, item, _ = choose(asset)
     began = time.perf_counter()
     drill = run_drill(
         run_id=f"019abe6d-0000-7000-8000-{time.time_ns() % 10**12:012d}",

@@ -42,7 +42,7 @@ def configured(
     *,
     rpo: str = "5200w",
     schedules: str = f"[{NIGHTLY}]",
-    backups: str = "[{name: nightly, format: pg_dump, path: backups, every: 24h}]",
+    backups: str = "[{name: nightly, format: pg_dump, path: backups, every: 520w}]",
     environment: str = "production",
     kind: str = "odoo",
 ) -> Settings:

@@ -117,10 +117,10 @@ def test_the_newest_backup_over_all_jobs_is_chosen(tmp_path: Path) -> None:
         for stamp in stamps:
             (tmp_path / name / f"{stamp}.dump").write_bytes(b"")
         jobs.append(BackupJob(name, Place("pg_dump", str(tmp_path / name)), None))
-    job, item = choose(asset(None, *jobs))
+    job, item, _ = choose(asset(None, *jobs))
     assert item is not None
     assert (job.name, item.id) == ("a", "20260301T000000Z"), "also when it is visibly incomplete"
-    job, item = choose(asset(None, *jobs), "20260201T000000Z")
+    job, item, _ = choose(asset(None, *jobs), "20260201T000000Z")
     assert item is not None
     assert (job.name, item.id) == ("b", "20260201T000000Z")
     with pytest.raises(UsageError, match="no backup 'nope'"):

@@ -44,7 +44,7 @@ class Assertion:
         return {"min": self.least, "max": self.most} if self.expect is None else self.expect
 
 
-class _NoAnswerError(Exception):
+class NoAnswerError(Exception):
     """The statement gave no single value of a kind that can be compared; the message says what it gave."""
 
 
@@ -58,9 +58,9 @@ def assertions(conninfo: str, asserted: Sequence[Assertion], *, deadline_s: floa
     failed, unanswered = [], []
     for one in asserted:
         try:
-            answer = _ask(conninfo, one.query, max(1.0, ends - time.monotonic()))
+            answer = ask(conninfo, one.query, max(1.0, ends - time.monotonic()))
             holds, told = _hold(one, answer)
-        except (psycopg.Error, _NoAnswerError) as error:
+        except (psycopg.Error, NoAnswerError) as error:
             why = describe(error) if isinstance(error, psycopg.Error) else str(error)
             observed[one.name] = None
             unanswered.append(f"{one.name}: {why}")
@@ -79,7 +79,8 @@ def assertions(conninfo: str, asserted: Sequence[Assertion], *, deadline_s: floa
     return Check("assertions", Assurance.SOUND, Verdict.PASS, expected, observed, said)
 
 
-def _ask(conninfo: str, query: str, seconds: float) -> Any:  # noqa: ANN401 -- whatever the statement gives
+def ask(conninfo: str, query: str, seconds: float) -> Any:  # noqa: ANN401 -- whatever the statement gives
+    """Return the one value that a query of the user's gives, read-only. Raises psycopg.Error, NoAnswerError."""
     with connect(conninfo) as session:
         limit_statements(session, seconds)
         # pg_catalog comes first all the same; what lies in other schemas is named with them
@@ -87,30 +88,30 @@ def _ask(conninfo: str, query: str, seconds: float) -> Any:  # noqa: ANN401 -- w
         session.execute("SET default_transaction_read_only = on")
         cursor = session.execute(query.encode(), prepare=True)  # prepared: one statement, and not two
         if cursor.description is None or len(cursor.description) != 1:
-            raise _NoAnswerError(f"it gave {len(cursor.description or ())} columns, not one")
+            raise NoAnswerError(f"it gave {len(cursor.description or ())} columns, not one")
         rows = cursor.fetchmany(2)
         if len(rows) != 1:
-            raise _NoAnswerError("it gave no row" if not rows else "it gave more than one row")
+            raise NoAnswerError("it gave no row" if not rows else "it gave more than one row")
         return rows[0][0]
 
 
 def _hold(asserted: Assertion, answer: Any) -> tuple[bool, bool | Number]:  # noqa: ANN401 -- of the database
-    """Return whether it holds, and what may be told of the answer. Raises _NoAnswerError for another kind of value."""
+    """Return whether it holds, and what may be told of the answer. Raises NoAnswerError for another kind of value."""
     if answer is None:
-        raise _NoAnswerError("it gave NULL, which is neither true nor a value")
+        raise NoAnswerError("it gave NULL, which is neither true nor a value")
     expect = asserted.expect
     if isinstance(expect, bool):
         if not isinstance(answer, bool):
-            raise _NoAnswerError("it gave no boolean")
+            raise NoAnswerError("it gave no boolean")
         return answer is expect, answer
     if isinstance(expect, str):
         if not isinstance(answer, str):
-            raise _NoAnswerError("it gave no text")
+            raise NoAnswerError("it gave no text")
         return answer == expect, answer == expect
     if isinstance(answer, bool) or not isinstance(answer, int | float | decimal.Decimal):
-        raise _NoAnswerError("it gave no number")
+        raise NoAnswerError("it gave no number")
     if not math.isfinite(answer):
-        raise _NoAnswerError("it gave a number that is not finite")
+        raise NoAnswerError("it gave a number that is not finite")
     told = _told(answer)
     if expect is not None:
         return answer == expect, told
@@ -128,5 +129,5 @@ def _told(value: Number | decimal.Decimal) -> Number:
     except OverflowError:
         told = math.inf
     if not math.isfinite(told):
-        raise _NoAnswerError("it gave a number too large to record")
+        raise NoAnswerError("it gave a number too large to record")
     return told
