@@ -162,6 +162,18 @@ def test_key_that_was_never_validated_is_told_and_passes_while_rows_keep_it(
     assert checks.constraints(postgres_url).verdict is Verdict.FAIL
 
 
+def test_key_that_the_restore_made_was_verified_by_it_and_one_it_left_unvalidated_is_verified_here(
+    session: psycopg.Connection[Any], postgres_url: str
+) -> None:
+    session.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a, late int)")
+    session.execute("ALTER TABLE b ADD CONSTRAINT late FOREIGN KEY (late) REFERENCES a NOT VALID")
+    check = checks.constraints(postgres_url, made_here=True)
+    assert (check.verdict, check.observed["verifiedByRestore"]) == (Verdict.PASS, 1)
+    assert checks.constraints(postgres_url).observed["verifiedByRestore"] == 0
+    break_key(session, "INSERT INTO b VALUES (NULL, 3)")
+    assert checks.constraints(postgres_url, made_here=True).verdict is Verdict.FAIL
+
+
 # -- amcheck and indexes
 
 
