@@ -116,6 +116,8 @@ def obtain(fetched: Fetched, checklist: Checklist, may: Allowance) -> Obtained:
                 return replace(check, verdict=Verdict.FAIL, message=f"Of the globals: {not_whole(str(error))}")
             except UndecidedError as error:
                 return replace(check, verdict=Verdict.ERROR, message=f"The globals could not be judged: {error}.")
+        if fetched.verified and check.verdict is Verdict.PASS:
+            check = replace(check, message=f"{check.message} As it was fetched, {fetched.verified}.")
         return check
 
     [complete] = checklist.run([_CHECK], examine)
