@@ -334,6 +334,7 @@ class _Builder:
             age=self._secret(job.decrypt.age, (*at, "decrypt", "age")) if job.decrypt and job.decrypt.age else None,
             target=job.recover or beyond,
             copy_of=job.copy_of,
+            lock_s=job.lock,
             quiesce=Patience(job.quiesce.lock_timeout, job.quiesce.attempts) if job.quiesce else None,
             target_written=job.recover is not None,
         )
@@ -362,12 +363,12 @@ class _Builder:
 def _same_folders(tree: Tree, settings: Settings) -> list[Problem]:
     """Two jobs over one folder would each claim the other's backups, however the folder is spelled."""
     problems: list[Problem] = []
-    first: dict[tuple[str, str | None], str] = {}
+    first: dict[tuple[str, str | None, str | None], str] = {}
     for service_place, service in enumerate(settings.services):
         for asset_place, asset in enumerate(service.assets):
             for job_place, job in enumerate(asset.backups):
                 at: Location = ("services", service_place, "assets", asset_place, "backups", job_place, "path")
-                key = (job.path, job.place.server)  # a repository may serve several
+                key = (job.path, job.place.server, job.place.endpoint)  # a repository may serve several
                 if key in first:
                     message = f"this backup folder is already that of {first[key]}; make them different"
                     problems.append(Problem(tree.line(at), at, message))

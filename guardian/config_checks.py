@@ -124,9 +124,10 @@ _KEEP_LOG = ("pgbackrest", "barman")
 _BELONGS = {
     "holds": _REPOSITORIES,
     "server": (*_KEEP_LOG, "restic", "borg"),
-    "environment": ("restic", "borg", "pgbackrest"),
+    "environment": ("restic", "borg", "pgbackrest", "s3"),
     "endpoint": ("s3",),
     "region": ("s3",),
+    "lock": ("s3",),
     "wal": ("pg_basebackup", *_REPOSITORIES),
     "recover": ("pg_basebackup", *_KEEP_LOG, *_REPOSITORIES),
     "quiesce": ("pg_basebackup", *_KEEP_LOG, *_REPOSITORIES),
@@ -149,10 +150,32 @@ def _backups(tree: Tree, asset: Item) -> Iterator[Problem]:
                 message = f"belongs to format {' or '.join(belongs)}, and this is {form}; remove it"
                 yield Problem(tree.line((*at, key)), (*at, key), message)
         yield from _recovery(tree, backup, form)
+        yield from _opened(tree, backup, form)
+        if kind != "postgres" and "holds" in backup.data:
+            message = f"says what is kept of a database, and an asset of type {kind} has one form; remove it"
+            yield Problem(tree.line((*at, "holds")), (*at, "holds"), message)
+        path = backup.text("path")
+        if form == "s3" and path is not None and not path.startswith("s3://"):
+            message = f"expected s3://BUCKET/PREFIX, found {shown(path)}"
+            yield Problem(tree.line((*at, "path")), (*at, "path"), message)
         original = backup.text("copyOf")
         if original is not None:
             others = [name for other in jobs if (name := other.text("name")) and name != backup.text("name")]
             yield from unknown_name(tree, (*at, "copyOf"), "other backup job of this asset", original, others)
+
+
+def _opened(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:
+    """Files are opened with a key of age, repositories with a passphrase."""
+    decrypt = backup.data.get("decrypt")
+    with_passphrase = {"restic", "borg", "pgbackrest"}
+    if not isinstance(decrypt, dict):
+        return
+    if "password" in decrypt and form not in with_passphrase:
+        at = (*backup.at, "decrypt", "password")
+        yield Problem(tree.line(at), at, "opens a repository, and this is none; encrypted files need age: file:PATH")
+    if "age" in decrypt and form in with_passphrase:
+        at = (*backup.at, "decrypt", "age")
+        yield Problem(tree.line(at), at, f"opens files, and {form} is a repository; write password: REFERENCE")
 
 
 def _recovery(tree: Tree, backup: Item, form: str | None) -> Iterator[Problem]:

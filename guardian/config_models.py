@@ -120,6 +120,7 @@ class BackupModel(_Model):
     wal: PathText | None = None
     recover: RecoveryTarget | None = None
     quiesce: QuiesceModel | None = None
+    lock: Positive | None = None
     copy_of: str | None = None
 
 

@@ -69,6 +69,7 @@ WORDS: Final = {
     "BackupModel.environment": "Variables for the repository's program, such as credentials; values are references.",
     "BackupModel.endpoint": "s3: URL of an object store that is not AWS's.",
     "BackupModel.region": "s3: region of the bucket.",
+    "BackupModel.lock": "s3: how long object lock must hold each backup from when it was taken; a drill checks it.",
     "BackupModel.copyOf": "Name of the job whose backups are copied here; a copy that differs fails.",
     "BackupModel.every": "How often the job runs; older than that is late.",
     "BackupModel.decrypt": "What opens encrypted backups.",

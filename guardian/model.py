@@ -65,7 +65,8 @@ class BackupJob:
     age: the age identities that open dumps, None if none are configured. target: where the recovery of a copy of a
     cluster ends; target_written: whether guardian.yaml says so itself. copy_of: name of the job whose backups these are
     copies of, None for a job of its own. quiesce: how a moment without writers is found for the manifest of a cluster's
-    copy, None where none is to be.
+    copy, None where none is to be. lock_s: seconds from when a backup was taken for which nobody may remove it, None
+    where that is not asked for.
     """
 
     name: str
@@ -76,6 +77,7 @@ class BackupJob:
     copy_of: str | None = None
     quiesce: Patience | None = None
     target_written: bool = False
+    lock_s: int | None = None
 
     @property
     def format(self) -> str:

@@ -16,9 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from guardian.drills import locked
 from guardian.drills.catalogue import why_none
 from guardian.drills.checklist import BEYOND_DATA, Checklist, StopDrill
+from guardian.drills.copies import compared
 from guardian.drills.examination import Examination, Progress
+from guardian.drills.files import FilesDrill
 from guardian.drills.freshness import Age, heartbeat
 from guardian.drills.isolating import prove_isolation
 from guardian.drills.judged_by_history import judge_by_history
@@ -128,6 +131,7 @@ class Run:
     breach: str | None = None
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
+    incomparable: str = ""  # why the content that was restored is not that of the manifest's moment
     slot: str | None = None
     plan: DrillPlan = field(default_factory=DrillPlan)
     scope: Scope = Scope.FULL
@@ -163,12 +167,21 @@ class Run:
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
+            if self.asset.type == "filestore":
+                self._files(item, workspace.folder)
+                return
             fetched = self._fetch(item, workspace.folder)
             if fetched.form.layout.physical:
                 self._physical(item, fetched, workspace.folder, isolation, stack)
             else:
                 self._logical(item, fetched, workspace.folder, isolation, stack)
             judge_by_history(self, item)
+
+    def _files(self, item: BackupItem, folder: Path) -> None:
+        """Read a folder of files."""
+        self.restore_whole()
+        FilesDrill(self, item).all(lambda: self._fetch(item, folder))
+        judge_by_history(self, item)
 
     def _logical(
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
@@ -222,7 +235,7 @@ class Run:
             described = (self.manifest.asset, self.manifest.backup_id)
             if described != (self.asset.name, self.backup.id):
                 raise StopDrill(f"the manifest handed over is that of backup {described[1]} of {described[0]}")
-        self.checklist.skip("backup.locked", "this job does not ask for a lock")
+        locked.enter(self.checklist, self.asset, self.job, self.backup)
         if not self.asset.assertions:
             self.checklist.skip("assertions", "no assertions are configured for this asset")
         if self.manifest is not None:
@@ -249,9 +262,13 @@ class Run:
                     raise
                 # The look at the folder had already shown that something is missing: a defect of the backup.
                 self.incomplete(item.reason or str(error))
+        if fetched.taken_at is not None and (self.age.taken_at is None or fetched.taken_at < self.age.taken_at):
+            self.age = replace(self.age, taken_at=fetched.taken_at)  # a repository may keep an old one anew each day
+            self._tell_age()
         self.sha256 = fetched.sha256
         self.measurements["backupBytes"] = fetched.bytes
-        self.checklist.run(["backup.digest"], lambda: digest_check(self.manifest, fetched.sha256))
+        by_manifest = digest_check(self.manifest, fetched.sha256)
+        self.checklist.run(["backup.digest"], lambda: compared(by_manifest, self.asset, self.job, item, fetched))
         return fetched
 
     @property
@@ -284,7 +301,7 @@ class Run:
             self.plan.heapallindexed_said,
         )
         with self.phase("compare"):
-            examination.content(conninfo)
+            examination.content(conninfo, self.incomparable)
             examination.database(conninfo, archive, named)
             examination.files(conninfo, filestore)
             examination.count(conninfo)

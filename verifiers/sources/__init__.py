@@ -10,12 +10,14 @@ from verifiers.sources.barman import BarmanCatalogue, BarmanLog
 from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
 from verifiers.sources.borg import Borg
 from verifiers.sources.click_odoo import ClickOdoo
+from verifiers.sources.directory import FileFolders
 from verifiers.sources.odoo import OdooFolders
 from verifiers.sources.odoo_zip import OdooZips
 from verifiers.sources.pg_basebackup import BaseBackups
 from verifiers.sources.pg_dump import DumpFiles
 from verifiers.sources.pgbackrest import PgBackRest, PgBackRestLog
 from verifiers.sources.restic import Restic
+from verifiers.sources.s3 import S3Prefix
 from verifiers.sources.tar import TarFiles
 from verifiers.sources.wal_archive import WalArchive
 
@@ -42,6 +44,7 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("odoo", "pg_dump"): OdooFolders,
     ("postgres", "tar"): partial(TarFiles, "postgres"),
     ("odoo", "tar"): partial(TarFiles, "odoo"),
+    ("filestore", "directory"): FileFolders,
     ("filestore", "tar"): partial(TarFiles, "filestore"),
     ("odoo", "odoo_zip"): OdooZips,
     ("odoo", "click_odoo"): ClickOdoo,
@@ -51,6 +54,9 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("postgres", "borg"): partial(Borg, "postgres"),
     ("odoo", "borg"): partial(Borg, "odoo"),
     ("filestore", "borg"): partial(Borg, "filestore"),
+    ("postgres", "s3"): partial(S3Prefix, "postgres"),
+    ("odoo", "s3"): partial(S3Prefix, "odoo"),
+    ("filestore", "s3"): partial(S3Prefix, "filestore"),
     ("postgres", "pgbackrest"): PgBackRest,
     ("postgres", "barman"): BarmanCatalogue,
 }
