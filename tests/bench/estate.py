@@ -30,8 +30,8 @@ CREATE TABLE account_move_line (id int PRIMARY KEY, move_id int REFERENCES accou
     analytic_distribution jsonb, reconciled boolean, create_uid int REFERENCES res_users,
     write_uid int REFERENCES res_users, write_date timestamp);
 CREATE TABLE stock_move (id int PRIMARY KEY, product_id int REFERENCES product_template, picking_id int,
-    location_id int, location_dest_id int, name varchar, quantity numeric, price_unit double precision, state varchar, date timestamp,
-    reference varchar, create_uid int REFERENCES res_users, write_uid int REFERENCES res_users);
+    location_id int, location_dest_id int, name varchar, quantity numeric, price_unit double precision, state varchar,
+    date timestamp, reference varchar, create_uid int REFERENCES res_users, write_uid int REFERENCES res_users);
 CREATE TABLE mail_message (id int PRIMARY KEY, model varchar, res_id int, author_id int REFERENCES res_partner,
     subject varchar, body text, date timestamp, message_id varchar, create_uid int REFERENCES res_users,
     write_uid int REFERENCES res_users);
@@ -65,8 +65,8 @@ _VALUES = {
         i * 1.1e-3, 'done', now() - i * interval '3 s', 'WH/' || i, 1 + i % 200, 1 + i % 199""",
     "mail_message": """i, 'sale.order', i % 100000, 1 + i % 100000, 'Re: order ' || i,
         '<p>' || (SELECT string_agg(md5((i * 100 + n)::text), ' wrote about the delivery ')
-        FROM generate_series(1, 6) n) || '</p>', now() - i * interval '7 s', '<' || md5((i * 5)::text) || '@example.com>', 1 + i % 200,
-        1 + i % 199""",
+        FROM generate_series(1, 6) n) || '</p>', now() - i * interval '7 s',
+        '<' || md5((i * 5)::text) || '@example.com>', 1 + i % 200, 1 + i % 199""",
 }
 INDEXES = """
 CREATE INDEX ON res_partner (name); CREATE INDEX ON res_partner (email); CREATE INDEX ON res_partner (company_id);
