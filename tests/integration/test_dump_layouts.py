@@ -212,6 +212,11 @@ HOSTILE = {
     "after a dollar quote": b"SELECT $x$ \\! no $y$ $x$ \\! id\n;\n",
     "after a comment": b"/* \\! no /* nested */ \\! no */ \\! id\n;\n",
     "after a name": b'SELECT "a""\\!" \\! id\n;\n',
+    "block": b"DO $$BEGIN END$$;\n",
+    "call": b"SELECT pg_catalog.setval('s', (SELECT reach()));\n",
+    "setting of the server": b"ALTER SYSTEM SET archive_command = 'id';\n",
+    "library": b"LOAD 'x';\n",
+    "extension of a path": b'CREATE EXTENSION "../../tmp/x";\n',
     "forged end of a restriction": b"\\restrict abc\n\\unrestrict abd\n\\unrestrict abc\n",
 }  # fmt: skip
 
@@ -225,15 +230,15 @@ def test_what_pg_dump_does_not_write_is_refused_with_its_line(tmp_path: Path, wh
 
 
 HARMLESS = {
-    "string": b"SELECT '\\! id';\n",
-    "two strings": b"SELECT 'a' '\\! id', E'\\\\', '\\';\n",
-    "escape string": b"SELECT E'a\\'\\! id', e'\\\\\\! id';\n",
-    "doubled quote in an escape string": (b"SELECT E'" + b"x" * 270 + b"''b\\' \\! id';\n") * 40,
-    "name that ends in e": b"SELECT type'\\', x;\n",
-    "name": b'SELECT "\\! id";\n',
-    "dollar quote": b"SELECT $$ \\! id $a$ $$, $a$ \\! $$ $a$;\n",
-    "dollar in a name": b"SELECT a$b$, 'x', c$b$;\n",
-    "comment": b"-- \\! id\n/* \\! /* */ \\! */ SELECT 1;\n",
+    "string": b"COMMENT ON TABLE t IS '\\! id';\n",
+    "two strings": b"COMMENT ON TABLE t IS 'a' '\\! id', E'\\\\', '\\';\n",
+    "escape string": b"COMMENT ON TABLE t IS E'a\\'\\! id', e'\\\\\\! id';\n",
+    "doubled quote in an escape string": (b"COMMENT ON TABLE t IS E'" + b"x" * 270 + b"''b\\' \\! id';\n") * 40,
+    "name that ends in e": b"COMMENT ON TABLE t IS type'\\', x;\n",
+    "name": b'COMMENT ON TABLE t IS "\\! id";\n',
+    "dollar quote": b"COMMENT ON TABLE t IS $$ \\! id $a$ $$, $a$ \\! $$ $a$;\n",
+    "dollar in a name": b"COMMENT ON TABLE t IS a$b$, 'x', c$b$;\n",
+    "comment": b"-- \\! id\n/* \\! /* */ \\! */ SET x = 1;\n",
     "rows": b"COPY a (b) FROM stdin;\n\\! id\n\\connect x\n'\n\"\n$$\n/*\n\\\\.\n\\.\n",
     "no rows": b'COPY "o;dd"."na(me" (b, "c""d") FROM stdin;\n\\.\n',
     "rows with carriage returns": b"COPY a (b) FROM stdin;\r\n1\r\n\\.\r\n",

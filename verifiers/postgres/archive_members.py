@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from verifiers.postgres.outreach import Outreach
+
 TOC = "toc.dat"
 _BLOCK = 512
 _PIECE = 1 << 20
@@ -127,11 +129,11 @@ def open_members(path: Path, layout: Layout) -> Members:
     return DirectoryMembers(path) if layout is Layout.DIRECTORY else TarMembers(path)
 
 
-def read_toc(members: Members) -> Archive:
-    """Return header, contents and needs. Raises ArchiveError, or OSError."""
+def read_toc(members: Members, outreach: Outreach | None = None) -> Archive:
+    """Return header, contents and needs. outreach: takes every statement. Raises ArchiveError, or OSError."""
     reader = _toc(members)
     with reader.stream:
-        archive = read_contents(reader, members.layout)
+        archive = read_contents(reader, members.layout, outreach)
         if reader.position != reader.size:
             raise ArchiveError(f"{TOC} goes on after its last entry, at byte {reader.position}")
         return archive

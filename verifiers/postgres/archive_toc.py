@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from verifiers.postgres.outreach import Outreach
+
 _MAGIC = b"PGDMP"
 _CUSTOM = 1
 _FILES = 3  # written by pg_dump for both tar and directory
@@ -94,10 +96,10 @@ def read_header(path: Path) -> Header:
         return read_head(reader)
 
 
-def read_archive(path: Path) -> Archive:
+def read_archive(path: Path, outreach: Outreach | None = None) -> Archive:
     """Return header, table of contents and needs, without reading the data. Raises ArchiveError, or OSError."""
     with open_archive(path) as reader:
-        return read_contents(reader)
+        return read_contents(reader, outreach=outreach)
 
 
 class Reader:
@@ -202,8 +204,11 @@ def read_head(reader: Reader, *, files: bool = False) -> Header:
     return Header(version, compression, _clock(clock), database, server_version, dump_version, count)
 
 
-def read_contents(reader: Reader, layout: Layout = Layout.CUSTOM) -> Archive:
-    """Return header, contents and needs, leaving the reader at the first data block."""
+def read_contents(reader: Reader, layout: Layout = Layout.CUSTOM, outreach: Outreach | None = None) -> Archive:
+    """Return header, contents and needs, leaving the reader at the first data block.
+
+    outreach: takes every statement.
+    """
     files = layout is not Layout.CUSTOM
     header = read_head(reader, files=files)
     needs = NeedsCollector(header.server_version)
@@ -211,12 +216,14 @@ def read_contents(reader: Reader, layout: Layout = Layout.CUSTOM) -> Archive:
     for _ in range(header.entries):
         entry, definition = read_entry(reader, header.version, files=files)
         needs.add(entry.desc, entry.tag, entry.owner, entry.tablespace, entry.access_method, definition)
+        if outreach is not None and not entry.desc.startswith("DATABASE"):  # restored only with --create
+            outreach.definition(entry.desc, entry.label, definition)
         entries.append(entry)
     return Archive(header, entries, needs.result(), reader.position, layout)
 
 
 def read_entry(reader: Reader, version: tuple[int, int, int], *, files: bool = False) -> tuple[Entry, str]:
-    """Return one entry of the table of contents and its definition. files: of a `toc.dat`."""
+    """Return one entry of the table of contents and the statements it brings. files: of a `toc.dat`."""
     dump_id = reader.integer()
     reader.integer()  # whether pg_dump had a dumper for it: also true of some that wrote no data
     reader.string()  # catalogue table oid
@@ -253,7 +260,7 @@ def read_entry(reader: Reader, version: tuple[int, int, int], *, files: bool = F
         offset=offset if state == _POSITION_KNOWN else None,
         file=file,
     )
-    return entry, definition or ""
+    return entry, (definition or "") + (copy or "")
 
 
 def _clock(parts: Sequence[int]) -> datetime | None:

@@ -6,7 +6,7 @@ Invariant: every layout passes the check `archive.complete` by being read to its
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from verifiers.layout import Layout
@@ -14,6 +14,7 @@ from verifiers.postgres.archive import verify_complete
 from verifiers.postgres.archive_files import verify_files
 from verifiers.postgres.archive_members import open_members, read_toc
 from verifiers.postgres.archive_toc import Archive, ArchiveError, read_archive
+from verifiers.postgres.outreach import Outreach, refusal
 from verifiers.postgres.plain import read_plain
 from verifiers.postgres.plain_needs import UndecidedError
 from verifiers.result import Assurance, Check, Verdict
@@ -37,6 +38,7 @@ class Dump:
     archive: Archive
     data_bytes: int | None = None
     restricted: bool = False
+    outreach: Outreach = field(default_factory=Outreach)
 
 
 def examine_dump(path: Path, layout: Layout, progress: Callable[[int], None]) -> tuple[Check, Dump | None]:
@@ -47,15 +49,22 @@ def examine_dump(path: Path, layout: Layout, progress: Callable[[int], None]) ->
     if layout is Layout.CUSTOM:
         check = verify_complete(path, progress)
         data = check.observed.get("dataBytes") if isinstance(check.observed, dict) else None
-        return check, Dump(path, read_archive(path), data) if check.verdict is Verdict.PASS else None
+        if check.verdict is not Verdict.PASS:
+            return check, None
+        outreach = Outreach()
+        archive = read_archive(path, outreach)
+        if outreach.refused:
+            return replace(check, verdict=Verdict.FAIL, message=not_whole(refusal(outreach.refused))), None
+        return check, Dump(path, archive, data, outreach=outreach)
     started = time.monotonic()
-    dump, verdict = None, Verdict.PASS
+    verdict = Verdict.PASS
+    dump: Dump | None = None
     observed: dict[str, int | str] | None = None
     counted: dict[str, int | str]
     try:
         if layout is Layout.PLAIN:
             plain = read_plain(path, progress)
-            dump = Dump(path, plain.archive, plain.bytes, plain.restricted)
+            dump = Dump(path, plain.archive, plain.bytes, plain.restricted, plain.outreach)
             counted = {"bytes": plain.bytes, "statements": plain.statements, "copies": plain.copies}
             message = (
                 f"All {plain.statements} statements and the rows of {plain.copies} tables were read, up to pg_dump's"
@@ -63,7 +72,10 @@ def examine_dump(path: Path, layout: Layout, progress: Callable[[int], None]) ->
             )
         else:
             counted, message = verify_files(path, layout, progress)
-            dump = Dump(path, read_toc(open_members(path, layout)), int(counted["dataBytes"]))
+            outreach = Outreach()
+            archive = read_toc(open_members(path, layout), outreach)
+            outreach.check()
+            dump = Dump(path, archive, int(counted["dataBytes"]), outreach=outreach)
         observed = {"layout": layout.value, **counted}
     except ArchiveError as error:
         verdict, message = Verdict.FAIL, not_whole(str(error))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from verifiers.postgres.archive_toc import Archive, ArchiveError
+from verifiers.postgres.outreach import Outreach, refusal
 from verifiers.postgres.plain_needs import PlainNeeds, UndecidedError
 from verifiers.postgres.plain_scan import Event, Scanner, What
 from verifiers.postgres.sqltext import tokens
@@ -40,6 +41,7 @@ class Plain:
     statements: int
     copies: int
     restricted: bool
+    outreach: Outreach
 
 
 def read_plain(
@@ -90,6 +92,7 @@ class _Reading:
     def __init__(self, path: Path, kind: str) -> None:
         self._path, self._kind = path, kind
         self._needs = PlainNeeds()
+        self._outreach = Outreach()
         self._statements = self._copies = 0
         self._titled = self._complete = self._restricted = False
         self._key = b""
@@ -114,6 +117,8 @@ class _Reading:
                     raise ArchiveError(_no_dump(event.text))
                 if event.text[:4].upper() == b"COPY" and (event.cut or not _copied(event.text)):
                     self._refuse("a COPY that reads something else than rows of the dump", event)
+                elif self._kind == DATABASE and (odd := self._outreach.statement(event)):
+                    self._refuse(odd, event)
                 if not event.cut or event.text[:6].upper() == b"CREATE":
                     self._needs.add(event.text)
 
@@ -122,9 +127,7 @@ class _Reading:
         if size == 0:
             raise ArchiveError(f"{self._path.name} is empty (0 bytes)")
         if self._refused:
-            raise ArchiveError(
-                f"it holds {', '.join(self._refused[:_SHOWN])}: pg_dump writes no such thing. Nothing of it was run"
-            )
+            raise ArchiveError(refusal(self._refused))
         if unfinished:
             where = f" of {self._last_rows}" if unfinished == "the rows of a COPY" else ""
             raise ArchiveError(f"it ends at byte {size} in the middle of {unfinished}{where}; it was cut")
@@ -138,7 +141,8 @@ class _Reading:
         if self._needs.creates_database:
             raise UndecidedError("it was made with `--create`, and drills restore into a database of their own; dump"
                                  " without `--create`")  # fmt: skip
-        return Plain(self._needs.archive(), size, self._statements, self._copies, self._restricted)
+        return Plain(self._needs.archive(), size, self._statements, self._copies, self._restricted,
+                     self._outreach)  # fmt: skip
 
     def _comment(self, text: bytes) -> None:
         title = _TITLE.fullmatch(text)
