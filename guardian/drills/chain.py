@@ -17,6 +17,7 @@ from guardian.drills.obtaining import Allowance
 from verifiers.compressed import DamagedError
 from verifiers.layout import Layout
 from verifiers.postgres.physical import Label, PhysicalError
+from verifiers.sources.clusters import beside
 from verifiers.sources.pg_basebackup import label_text
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ _LONGEST = 100  # a chain that no restore should need
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One copy of a chain, unpacked in the box. spaces: folder by tablespace's OID."""
+    """One copy of a chain, unpacked in the box. spaces: folder by tablespace's OID. verified: see Fetched."""
 
     item: BackupItem
     folder: Path
     spaces: Mapping[str, Path]
+    verified: str = ""
 
 
 def gather(run: Run, newest: BackupItem, fetched: Fetched, box: Path) -> list[Link]:
@@ -52,7 +54,10 @@ def gather(run: Run, newest: BackupItem, fetched: Fetched, box: Path) -> list[Li
         into.mkdir(mode=0o700)
         with run.phase("fetch"):
             run.room(box.parent, older.size_bytes)
-            fetched = run.source.fetch(older, into, partial(_tell, run, older.size_bytes))
+            try:
+                fetched = run.source.fetch(older, into, partial(_tell, run, older.size_bytes))
+            except DamagedError as error:
+                run.incomplete(f"{older.id}, which it builds on: {error}")
         run.measurements["backupBytes"] += fetched.bytes
         links.append(_unpacked(run, older, fetched, box / f"link-{len(links)}"))
     if len(links) > 1:
@@ -60,7 +65,7 @@ def gather(run: Run, newest: BackupItem, fetched: Fetched, box: Path) -> list[Li
             raise StopDrill("incremental backups of clusters with tablespaces of their own are not combined yet")
         newest_folder = box / "link-0"
         links[0].folder.rename(newest_folder)
-        links[0] = Link(newest, newest_folder, {})
+        links[0] = Link(newest, newest_folder, {}, links[0].verified)
     return links[::-1]
 
 
@@ -86,8 +91,9 @@ def _unpacked(run: Run, item: BackupItem, fetched: Fetched, target: Path) -> Lin
     if copy is None:
         raise StopDrill("the backup holds no copy of a cluster")
     if fetched.form.layout is Layout.CLUSTER:
+        spaces = {oid: place.rename(target.parent / place.name) for oid, place in beside(copy).items()}
         copy.rename(target)
-        return Link(item, target, {})
+        return Link(item, target, spaces, fetched.verified)
     may = Allowance(target.parent.parent, run.settings.disk_quota, run.tell)
     before = int(run.measurements["backupBytes"])
     try:
@@ -95,7 +101,7 @@ def _unpacked(run: Run, item: BackupItem, fetched: Fetched, target: Path) -> Lin
     except DamagedError as error:
         run.incomplete(str(error))
     cluster_files.discard(copy)
-    return Link(item, target, spaces)
+    return Link(item, target, spaces, fetched.verified)
 
 
 def _label(run: Run, folder: Path) -> Label:
@@ -107,7 +113,7 @@ def _label(run: Run, folder: Path) -> Label:
 
 def _parent(run: Run, child: BackupItem, wanted: str) -> BackupItem:
     """Return the copy that began at the position `wanted`, which another one builds on."""
-    if run.job.format != "pg_basebackup":
+    if run.job.format not in {"pg_basebackup", "barman"}:
         raise StopDrill("incremental copies inside a repository are not combined; restore them beside each other first")
     there = run.source.locate()
     item = next((item for item in there if item.id != child.id and _began_at(item, wanted)), None)

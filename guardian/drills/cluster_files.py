@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from guardian.drills.checklist import StopDrill
-from verifiers.postgres.physical import Control, Label, PhysicalError, TargetKind
+from verifiers.postgres.physical import Control, Label, PhysicalError
 from verifiers.result import Assurance, Check, Verdict
 from verifiers.sources.copying import new_file
 from verifiers.sources.pg_basebackup import LABEL, MANIFEST, TAR
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from verifiers.postgres.physical import Target
     from verifiers.sandbox.server import Completed, SandboxServer
 
 # What would make the server follow its old self: settings by ALTER SYSTEM, an archive's commands, another's lock.
@@ -81,6 +80,18 @@ def lay_tablespaces(server: SandboxServer, data: Path, spaces: Mapping[str, Path
         (links / oid).symlink_to(server.inside(folder))
 
 
+def has_manifest(data: Path) -> bool:
+    """Whether the server listed every file of the copy, with its checksum, when it was made."""
+    return (data / MANIFEST).is_file()
+
+
+def verified(by: str) -> Check:
+    """`archive.complete` of a copy that has no manifest of the server's. by: what its keeper verified, in words."""
+    expected = "every file as its keeper recorded it"
+    said = f"There is no {MANIFEST} of the server's own; {by}."
+    return Check("archive.complete", Assurance.RESTORED, Verdict.PASS, expected, by, said)
+
+
 def verify(server: SandboxServer, data: Path, *, parse_wal: bool, deadline_s: float) -> Check:
     """`archive.complete`: pg_verifybackup finds every file as the backup's manifest has it, and the log it needs."""
     argv = ["pg_verifybackup", "--quiet", *([] if parse_wal else ["--no-parse-wal"]), server.inside(data)]
@@ -96,7 +107,8 @@ def verify(server: SandboxServer, data: Path, *, parse_wal: bool, deadline_s: fl
         said = f"pg_verifybackup ended with status {done.returncode} and said nothing."
         return Check("archive.complete", Assurance.RESTORED, Verdict.ERROR, expected, None, said)
     more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    said = f"The backup is not what pg_basebackup made: {'; '.join(problems[:_SHOWN])}{more}. Take a new one."
+    told_first = "; ".join(problems[:_SHOWN])
+    said = f"The backup is not what the server sent when it was made: {told_first}{more}. Take a new one."
     told = {"problems": len(problems), "told": problems[:50]}
     return Check("archive.complete", Assurance.RESTORED, Verdict.FAIL, expected, told, said)
 
@@ -127,8 +139,11 @@ def label_of(data: Path) -> Label:
         raise PhysicalError(f"cannot read {LABEL}: {error.strerror}") from error
 
 
-def make_ready(server: SandboxServer, data: Path, spaces: Mapping[str, Path], target: Target) -> None:
-    """Take the copy's own will from it, and give it to the sandbox's user."""
+def make_ready(server: SandboxServer, data: Path, spaces: Mapping[str, Path], *, from_archive: bool) -> None:
+    """Take the copy's own will from it, and give it to the sandbox's user.
+
+    from_archive: it is recovered by an archive of log, not by what log lies in it alone.
+    """
     for name in _WILL:
         (data / name).unlink(missing_ok=True)
     map_file = data / "tablespace_map"
@@ -136,9 +151,11 @@ def make_ready(server: SandboxServer, data: Path, spaces: Mapping[str, Path], ta
         named = set(re.findall(r"^(\d+) ", map_file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
         if named - spaces.keys():
             missing = ", ".join(sorted(named - spaces.keys()))
-            raise StopDrill(f"the backup's tablespaces {missing} did not come with it; take it with pg_basebackup -Ft")
+            raise StopDrill(
+                f"the backup's tablespaces {missing} did not come with it; with pg_basebackup, take it with -Ft"
+            )
         map_file.unlink()
-    if target.kind is not TargetKind.END:
+    if from_archive:
         new_file(data / "recovery.signal").close()
     for root in (data, *spaces.values()):
         give(root, server.provider.user)

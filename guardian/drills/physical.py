@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg
 
-from guardian.drills import chain, cluster_files
+from guardian.drills import chain, cluster_files, restore_point
 from guardian.drills.checklist import StopDrill
+from verifiers.compressed import DamagedError
 from verifiers.postgres import checks
 from verifiers.postgres.physical import (
     Control,
@@ -44,10 +45,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardian.drills.run import Run
+    from verifiers.manifest import RestorePoint
     from verifiers.sandbox.isolation import Provider
     from verifiers.sources import BackupItem, Fetched, LogArchive
 
 _SHUT_DOWN_S = 300
+# They made the copy, and know what is in it. Others keep whatever they are given, also a copy that broke off.
+_MAKERS = {"pgbackrest", "barman"}
 _POLL_S = 0.05
 _STATE = """
     SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),
@@ -71,6 +75,7 @@ class PhysicalDrill:
         self._run, self._item, self._fetched, self._folder, self._isolation = run, item, fetched, folder, isolation
         self._data = folder / "box/data"
         self._target: Target = run.job.target
+        self._point: RestorePoint | None = None  # that of the manifest, where the recovery is to end there
         self._archive: LogArchive | None = None
         self._checksums = False
         self._missing: str | None = None  # segment of the archive
@@ -92,7 +97,7 @@ class PhysicalDrill:
                 cluster_files.give(folder, self._isolation.user)
         with run.phase("verify archive"):
             for link in links:
-                self._verify(server, link.folder)
+                self._verify(server, link)
         if len(links) > 1:
             with run.phase("restore"):
                 chain.combine(run, server, links, self._data)
@@ -103,7 +108,9 @@ class PhysicalDrill:
         self._checksums = control.checksums
         with run.phase("fetch"):
             self._fetch_wal(label, control)
-        cluster_files.make_ready(server, self._data, spaces, self._target)
+        # Also where it shall end with the backup: that is where the copy becomes consistent.
+        from_archive = self._archive is not None or self._target.kind is not TargetKind.END
+        cluster_files.make_ready(server, self._data, spaces, from_archive=from_archive)
         server = self._server(server, control)
         run.watch(stack, server)
         self._recover(server, control)
@@ -125,36 +132,54 @@ class PhysicalDrill:
         except (OSError, ValueError) as error:
             raise StopDrill("the copy has no PG_VERSION that tells which server it is of") from error
 
-    def _verify(self, server: SandboxServer, copy: Path) -> None:
-        run = self._run
+    def _verify(self, server: SandboxServer, link: chain.Link) -> None:
+        run, copy = self._run, link.folder
         parse_wal = any((copy / "pg_wal").glob("[0-9A-F]" * 24))
-        [check] = run.checklist.run(
-            ["archive.complete"],
-            lambda: cluster_files.verify(server, copy, parse_wal=parse_wal, deadline_s=max(1.0, run.left_s())),
-        )
+        if cluster_files.has_manifest(copy):
+            [check] = run.checklist.run(
+                ["archive.complete"],
+                lambda: cluster_files.verify(server, copy, parse_wal=parse_wal, deadline_s=max(1.0, run.left_s())),
+            )
+        elif link.verified and run.job.format in _MAKERS:
+            check = run.checklist.put(cluster_files.verified(link.verified))
+        else:
+            why = "It has no backup_manifest, and nothing else tells what files it should hold: whether it is whole"
+            run.checklist.error("archive.complete", f"{why} is not known. Take a new one, with a manifest.")
+            raise StopDrill("archive.complete could not be checked")
         if check.verdict is not Verdict.PASS:
             raise StopDrill("archive.complete did not pass")
-        if not parse_wal and open_archive(run.job.place) is None:
+        if not parse_wal and self._opened() is None:
             run.incomplete("it was made without the write-ahead log it needs, and no `wal:` archive is configured")
+
+    def _opened(self) -> LogArchive | None:
+        """Return the archive that is configured, or that belongs to the repository, None without one."""
+        return open_archive(self._run.job.place, self._item.id)
 
     def _fetch_wal(self, label: Label, control: Control) -> None:
         """Copy the archive, if there is one, and see that no segment is missing between the backup and its newest."""
         run = self._run
+        archive = self._opened()
+        if run.checklist.wanted("content.hashes"):
+            choice = restore_point.choose(run.job, run.manifest, archive, control.segment_bytes)
+            self._target, self._point, run.incomparable = choice.target, choice.point, choice.why_not
         if self._target.kind is TargetKind.TIME and datetime.fromisoformat(self._target.value) < control.checkpoint_at:
             began = control.checkpoint_at.isoformat()
             why = f"The target {self._target.value} lies before this backup, which began at {began}: take an older one"
             self._off_target({"backupBegan": began}, why)
-        archive = open_archive(run.job.place)
         if archive is None or (self._target.kind is TargetKind.END and self._has_wal()):
             return
         first = label.first(control.segment_bytes)
         self._missing = archive.gap(first, control.segment_bytes)
-        if self._missing is not None and self._target.kind is TargetKind.LATEST:
+        if self._missing is not None and (self._target.kind is TargetKind.LATEST or self._point is not None):
             observed = {"missing": self._missing, "newest": archive.segments[-1]}
             self._off_target(observed, f"{self._lacks()}. Find it, or take a new backup now")
         into = self._folder / "backup/wal"
         into.mkdir(mode=0o700)
-        archive.fetch(into, first, control.segment_bytes, lambda done: run.tell("fetch", done, None))
+        try:
+            archive.fetch(into, first, control.segment_bytes, lambda done: run.tell("fetch", done, None))
+        except DamagedError as error:
+            why = f"The archive {self._log} cannot be read to its end: {error}. Take a new backup now"
+            self._off_target({"damaged": str(error)}, why)
         owned_by_sandbox(into, self._isolation)
         self._archive = archive
 
@@ -174,12 +199,16 @@ class PhysicalDrill:
     def _server(self, prepared: SandboxServer, control: Control) -> SandboxServer:
         run = self._run
         settings = {**control.settings, **self._target.settings(), "hot_standby": "on"}
+        if self._archive is not None and self._target.kind is TargetKind.END:
+            settings |= {"recovery_target": "immediate", "recovery_target_action": "pause"}
         settings["max_connections"] = str(max(40, int(settings["max_connections"])))
         settings["max_locks_per_transaction"] = str(max(1024, int(settings["max_locks_per_transaction"])))
         if self._archive is not None:
             # cat and not cp: the copy must be writable, and what is handed in is not
             segment = f'"{prepared.inside(self._folder / "backup/wal")}/%f"'
             settings["restore_command"] = f'test -f {segment} && cat {segment} > "%p"'
+        if self._point is not None:
+            settings["recovery_target_timeline"] = str(self._point.timeline)
         settings["wal_level"] = "replica"  # the source's senders, which standbys must match, need it
         options = ServerOptions(settings=settings, start_deadline_s=max(1.0, run.left_s()))
         return SandboxServer(self._folder, prepared.programs, self._isolation, options)
@@ -242,6 +271,8 @@ class PhysicalDrill:
     def _beyond(self, control: Control, reached: Reached, timeline: int) -> str:
         """Say why the recovery is not where it should be; empty if it is."""
         target = self._target
+        if self._point is not None:
+            return restore_point.reached(self._point, reached.lsn, timeline)
         if target.kind is TargetKind.LATEST:
             return self._before_the_newest(control, reached, timeline)
         if target.kind is TargetKind.LSN and (
