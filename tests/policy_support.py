@@ -202,6 +202,8 @@ def drill(record: str = "r1", *, of: str = "erp", **changes: Any) -> Resource:
         "failedChecks": [],
         "erredChecks": [],
         "slot": None,
+        "scope": "full",
+        "restoreRegression": None,
         **changes,
     }
     collector = ("records", ENVIRONMENT)

@@ -4,7 +4,10 @@
 # description: |
 #   The newest drill of every asset passed, reached the assurance that the asset requires, and is no older than `maxAge`,
 #   the cadence of its tier. An older success does not excuse a newer failure, nor does an older backup's success excuse
-#   the failure of a newer backup. Only drills that are signed in this environment's own log count. A scheduled drill that
+#   the failure of a newer backup. A drill of a dump's data alone, without indexes and constraints, proves no more than
+#   `restored`: where more is required its pass neither fails the asset nor stands in for the full drill, which must keep
+#   the cadence by itself; its failure counts, until such a drill of the same or a newer backup passes. Only drills that
+#   are signed in this environment's own log count. A scheduled drill that
 #   did not take place, whether its slot was closed as missed or by nobody at all, fails until a drill of the asset that
 #   finished after it was due has passed; coverage goes on naming it.
 # related_resources:
@@ -63,6 +66,9 @@ undated := [drill |
 	not drill.attributes.backupAgeSeconds == null
 ]
 
+# What a drill proved depends on how much it restored; a scope that is neither may hide that it was not all.
+unscoped := [drill | some drill in all_drills; not drill.attributes.scope in {"full", "data-only"}]
+
 judged contains asset.id if some asset in assets
 
 findings contains finding if {
@@ -80,8 +86,8 @@ findings contains finding if {
 
 verdict(asset) := outcome.error(asset.id, "the records of drills could not all be read") if {
 	not drills_read
-} else := outcome.error(asset.id, "a record of a drill names no asset, time or place in the log") if {
-	count(misplaced) + count(undated) > 0
+} else := outcome.error(asset.id, "a record of a drill names no asset, time, place in the log or scope") if {
+	(count(misplaced) + count(undated)) + count(unscoped) > 0
 } else := outcome.fail(asset.id, message, expected(asset), null) if {
 	is_string(asset.attributes.name)
 	count(of(asset)) == 0
@@ -89,9 +95,46 @@ verdict(asset) := outcome.error(asset.id, "the records of drills could not all b
 		asset.attributes.name,
 		asset.attributes.name,
 	])
+} else := outcome.fail(asset.id, message, expected(asset), null) if {
+	is_string(asset.attributes.name)
+	count(weighty(asset)) == 0
+	message := sprintf("asset %s was only ever drilled without indexes and constraints, which proves no more than restored: run a full drill (`drill: {scope: rotate}` has one take place in time)", [asset.attributes.name])
 } else := result if {
-	result := judge(asset, counting(of(asset)))
+	result := judge(asset, counting(weighty(asset)))
 } else := outcome.unknown(asset.id)
+
+# weighty(asset) is its drills without those of the data alone that say nothing of the level required.
+weighty(asset) := {drill |
+	some drill in of(asset)
+	not partial(asset, drill)
+}
+
+partial(asset, drill) if {
+	drill.attributes.scope == "data-only"
+	drill.attributes.verdict == "pass"
+	not reaches(asset, drill)
+}
+
+# What a drill of the data alone found wrong, a later one would find too.
+partial(asset, drill) if {
+	drill.attributes.scope == "data-only"
+	drill.attributes.verdict in {"fail", "error"}
+	some other in of(asset)
+	other.attributes.scope == "data-only"
+	other.attributes.verdict == "pass"
+	other.attributes.logIndex > drill.attributes.logIndex
+	no_older(other, drill)
+	not reaches(asset, other)
+}
+
+# no_older(one, other): of the same backup or a newer one. A drill that found no backup is older than any.
+no_older(_, other) if other.attributes.backupAgeSeconds == null
+
+no_older(one, other) if {
+	is_number(one.attributes.backupAgeSeconds)
+	is_number(other.attributes.backupAgeSeconds)
+	one.attributes.backupAgeSeconds <= other.attributes.backupAgeSeconds
+}
 
 # The newest drill counts. But the pass of an older backup does not hide that a newer one was drilled and did not pass.
 counting(found) := drills.newest(hidden) if {
@@ -195,6 +238,7 @@ observed(drill) := object.filter(drill.attributes, {
 	"ageSeconds",
 	"assurance",
 	"requiredAssurance",
+	"scope",
 	"failedChecks",
 	"erredChecks",
 })

@@ -20,6 +20,7 @@ passed := {
 	"verdict": "pass",
 	"assurance": "sound",
 	"requiredAssurance": "sound",
+	"scope": "full",
 	"failedChecks": [],
 	"erredChecks": [],
 }
@@ -74,6 +75,48 @@ test_drill_that_was_killed_is_no_reason_against_a_later_pass if {
 test_age_of_a_backup_that_is_no_number_is_an_error if {
 	every change in [{"backupAgeSeconds": "7200"}, {"backupAgeSeconds": null}] {
 		count([verdict | some verdict in verdicts(asset({}), [drill(change)]); verdict == "error"]) == 1
+	}
+}
+
+data_only(changes) := drill(object.union(
+	{"scope": "data-only", "assurance": "restored", "logIndex": 8, "ageSeconds": 60},
+	changes,
+))
+
+test_drill_of_the_data_alone_leaves_a_full_pass_as_it_is if {
+	verdicts(asset({}), [drill({}), data_only({})]) == []
+	verdicts(asset({"assurance": "exact"}), [drill({"assurance": "exact"}), data_only({})]) == []
+}
+
+test_drill_of_the_data_alone_does_not_stand_in_for_a_full_one if {
+	some finding in found(asset({}), [data_only({})])
+	finding.verdict == "fail"
+	contains(finding.message, "only ever drilled without indexes")
+	verdicts(asset({}), [drill({"ageSeconds": 691201}), data_only({})]) == ["fail"]
+	verdicts(asset({}), [drill({"verdict": "fail", "assurance": null}), data_only({})]) == ["fail"]
+	verdicts(asset({}), [data_only({"assurance": "sound", "requiredAssurance": "exact"})]) == ["fail"]
+}
+
+test_drill_of_the_data_alone_is_enough_where_restored_is_required if {
+	verdicts(asset({"assurance": "restored"}), [data_only({})]) == []
+}
+
+test_failure_of_a_drill_of_the_data_alone_counts_until_another_passes if {
+	every verdict in ["fail", "error"] {
+		failed := data_only({"verdict": verdict, "assurance": null})
+		verdicts(asset({}), [drill({}), failed]) == ["fail"]
+		later := data_only({"logIndex": 9, "ageSeconds": 30})
+		verdicts(asset({}), [drill({}), failed, later]) == []
+		verdicts(asset({}), [failed, later]) == ["fail"]
+		older := object.union(later, {"attributes": {"backupAgeSeconds": 90000}})
+		verdicts(asset({}), [drill({}), failed, older]) == ["fail"]
+		verdicts(asset({}), [failed, drill({"logIndex": 9, "ageSeconds": 30})]) == []
+	}
+}
+
+test_unknown_scope_is_an_error if {
+	every change in [{"scope": "some"}, {"scope": null}] {
+		verdicts(asset({}), [drill({}), drill(change)]) == ["error"]
 	}
 }
 

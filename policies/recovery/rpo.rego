@@ -4,11 +4,12 @@
 # description: |
 #   What is measured is the age of the backup at the start of the drill that restored it: all that was written since that
 #   backup would have been lost by a disaster at that moment. It is held against the recovery point objective. The newest
-#   drill that measured it counts. WAL that was archived beside the backup is not counted in, and how old the newest
-#   backup became since then is for `backup.fresh`. Where that drill did not pass, what came back is not proved to be all
-#   that was in the backup, so the loss is not known, which is an error; so it is without any measurement. An asset whose
-#   service declares no RPO is passed over here, because there is nothing to hold it against; `service.declared` fails
-#   for that service, so the gap shows once, where it is mended.
+#   drill that measured it counts. Where the asset keeps a heartbeat row, or a copy of a cluster was recovered through
+#   its write-ahead log, the age of the newest of that is measured instead. How old the newest backup became since then
+#   is for `backup.fresh`. Where that drill did not pass, what came back is not proved to be all that was in the backup,
+#   so the loss is not known, which is an error; so it is without any measurement. An asset whose service declares no RPO
+#   is passed over here, because there is nothing to hold it against; `service.declared` fails for that service, so the
+#   gap shows once, where it is mended.
 # related_resources:
 #   - ref: https://csrc.nist.gov/pubs/sp/800/34/r1/upd1/final
 #     description: NIST SP 800-34, contingency planning guide, recovery point objective

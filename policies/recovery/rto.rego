@@ -108,11 +108,12 @@ judge(asset, drill) := outcome.error(asset.id, message) if {
 	drill.attributes.estimatedRtoSeconds > asset.attributes.rtoSeconds
 	is_number(asset.attributes.rtoSeconds)
 	is_number(drill.attributes.estimatedRtoSeconds)
-	message := sprintf("the estimated recovery time of asset %s is %s, the RTO is %s. It is an estimate: %s measured for the restore, %s declared for detection, decision and redirection", [
+	message := sprintf("the estimated recovery time of asset %s is %s, the RTO is %s. It is an estimate: %s measured for the restore%s, %s declared for detection, decision and redirection", [
 		asset.attributes.name,
 		duration.text(drill.attributes.estimatedRtoSeconds),
 		duration.text(asset.attributes.rtoSeconds),
 		duration.text(drill.attributes.restoreSeconds),
+		slower(drill),
 		duration.text(drill.attributes.estimatedRtoSeconds - drill.attributes.restoreSeconds),
 	])
 	expected := {"rtoSeconds": asset.attributes.rtoSeconds}
@@ -127,3 +128,7 @@ judge(asset, drill) := outcome.error(asset.id, message) if {
 	drill.attributes.estimatedRtoSeconds >= drill.attributes.restoreSeconds
 	drill.attributes.estimatedRtoSeconds <= asset.attributes.rtoSeconds
 } else := outcome.unknown(asset.id)
+
+slower(drill) := sprintf(" (%v times what earlier drills let expect)", [drill.attributes.restoreRegression]) if {
+	is_number(drill.attributes.restoreRegression)
+} else := ""

@@ -52,6 +52,11 @@ test_estimate_beyond_the_objective_fails_calls_it_one_and_shows_its_parts if {
 	finding.observed.declaredSeconds == 1200
 }
 
+test_restore_that_became_slower_is_told if {
+	some finding in found(asset({}), [drill({"estimatedRtoSeconds": 4200, "restoreRegression": 2.5})])
+	contains(finding.message, "measured for the restore (2.5 times what earlier drills let expect), ")
+}
+
 test_newest_measured_drill_counts if {
 	slow := drill({"ageSeconds": 60, "estimatedRtoSeconds": 9000})
 	verdicts(asset({}), [drill({}), slow]) == ["fail"]

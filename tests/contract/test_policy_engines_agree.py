@@ -482,6 +482,7 @@ INDIFFERENT: Mapping[str, AbstractSet[Any]] = {
         *("type", "service", "rtoSeconds", "rpoSeconds", "recovery", "database", "filestore", "backups"),
         *("backupId", "backupTakenAt", "recordId", "startedOn", "finishedOn", "restoreSeconds", "estimatedRtoSeconds"),
         *("failedChecks", "erredChecks", "passedChecks", "schedules", ("guardian.Drill", "slot")),
+        "restoreRegression",
         *(("guardian.Slot", name) for name in ("job", "due", "reason", "recordId", "logIndex")),
     },
     "backup.scheduled": {
@@ -500,12 +501,13 @@ INDIFFERENT: Mapping[str, AbstractSet[Any]] = {
             "verdict",
         ),
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "restoreSeconds"),
-        *("requiredAssurance", "estimatedRtoSeconds", "schedules", "slot"),
+        *("requiredAssurance", "estimatedRtoSeconds", "schedules", "slot", "scope", "restoreRegression"),
     },
     "recovery.rpo": {
         *("type", "service", "assurance", "rtoSeconds", "recovery", "database", "filestore", "backups", "schedules"),
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "slot"),
         *("requiredAssurance", "failedChecks", "erredChecks", "passedChecks", "restoreSeconds", "estimatedRtoSeconds"),
+        *("scope", "restoreRegression"),
     },
     "postgres.transport": {
         *("version", "versionNumber", "systemIdentifier", "inRecovery", "overrides"),
@@ -515,6 +517,7 @@ INDIFFERENT: Mapping[str, AbstractSet[Any]] = {
         *("type", "service", "assurance", "rpoSeconds", "recovery", "database", "filestore", "backups"),
         *("backupId", "backupTakenAt", "backupAgeSeconds", "recordId", "startedOn", "finishedOn", "verdict"),
         *("requiredAssurance", "failedChecks", "erredChecks", "passedChecks", "schedules", "slot"),
+        *("scope", "restoreRegression"),
     },
     **workload_samples.INDIFFERENT,
 }
