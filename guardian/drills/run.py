@@ -21,7 +21,6 @@ from guardian.drills.catalogue import why_none
 from guardian.drills.checklist import BEYOND_DATA, Checklist, StopDrill
 from guardian.drills.copies import compared
 from guardian.drills.examination import Examination, Progress
-from guardian.drills.files import FilesDrill
 from guardian.drills.freshness import Age, heartbeat
 from guardian.drills.isolating import prove_isolation
 from guardian.drills.judged_by_history import judge_by_history
@@ -131,7 +130,6 @@ class Run:
     breach: str | None = None
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
-    incomparable: str = ""  # why the content that was restored is not that of the manifest's moment
     slot: str | None = None
     plan: DrillPlan = field(default_factory=DrillPlan)
     scope: Scope = Scope.FULL
@@ -167,21 +165,12 @@ class Run:
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
-            if self.asset.type == "filestore":
-                self._files(item, workspace.folder)
-                return
             fetched = self._fetch(item, workspace.folder)
             if fetched.form.layout.physical:
                 self._physical(item, fetched, workspace.folder, isolation, stack)
             else:
                 self._logical(item, fetched, workspace.folder, isolation, stack)
             judge_by_history(self, item)
-
-    def _files(self, item: BackupItem, folder: Path) -> None:
-        """Read a folder of files."""
-        self.restore_whole()
-        FilesDrill(self, item).all(lambda: self._fetch(item, folder))
-        judge_by_history(self, item)
 
     def _logical(
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack
@@ -301,7 +290,7 @@ class Run:
             self.plan.heapallindexed_said,
         )
         with self.phase("compare"):
-            examination.content(conninfo, self.incomparable)
+            examination.content(conninfo)
             examination.database(conninfo, archive, named)
             examination.files(conninfo, filestore)
             examination.count(conninfo)
