@@ -131,14 +131,15 @@ def restore(
     completed = server.run(argv, deadline_s=max(1.0, ends - time.monotonic()))
     messages += _messages(completed)
     check = messages_check(completed.returncode, messages)
-    told = {**made.told, "locale": locale, "jobs": jobs}
+    told = {**made.told, "locale": locale, "jobs": jobs, "reaches": dump.outreach.told}
     observed = {**check.observed, **told} if isinstance(check.observed, dict) else {"messages": check.observed, **told}
     whole = not any(message.kind is Kind.FATAL for message in messages)
     lacking_locale = None
     if archive.needs.locale and _INSTEAD in locale:
         generated = _generated(server.conninfo(name)) if whole else []
         lacking_locale = LackingLocale.of(archive.needs.locale, messages, generated)
-    return Restored(name, replace(check, observed=observed), whole, lacking_locale)
+    message = f"{check.message} {dump.outreach.said}".rstrip()
+    return Restored(name, replace(check, observed=observed, message=message), whole, lacking_locale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pyrage
 import pytest
 
 from guardian.drills.checklist import CHECKS
-from tests.formats_support import CANARY_PASSWORD, LAYOUTS, TABLESPACE, Dumps, Formatted, compress, found_by
+from tests.formats_support import CANARY_PASSWORD, LAYOUTS, TABLESPACE, Dumps, Formatted, compress
 from verifiers.sandbox.features import knows_restrict
 
 if TYPE_CHECKING:
