@@ -59,8 +59,11 @@ class Examination:
     heapallindexed: bool | None = None
     heapallindexed_said: str = ""
 
-    def content(self, conninfo: str) -> None:
-        """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them."""
+    def content(self, conninfo: str, incomparable: str = "") -> None:
+        """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them.
+
+        incomparable: why what was restored is not what the manifest describes, empty where it is.
+        """
         expected = self.manifest.postgres if self.manifest else None
         if expected is None:
             for check_id in _CONTENT:
@@ -69,6 +72,11 @@ class Examination:
                     "there is no manifest of this backup to compare with; take backups inside "
                     f"`guardian manifest {self.asset.name} --backup -- …`, or write down a lower `assurance`",
                 )
+            return
+
+        if incomparable:
+            for check_id in _CONTENT:
+                self.checklist.error(check_id, incomparable[:1].upper() + incomparable[1:] + ".")
             return
 
         def content() -> list[Check]:

@@ -130,6 +130,7 @@ class Run:
     breach: str | None = None
     amiss: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
+    incomparable: str = ""  # why the content that was restored is not that of the manifest's moment
     slot: str | None = None
     plan: DrillPlan = field(default_factory=DrillPlan)
     scope: Scope = Scope.FULL
@@ -290,7 +291,7 @@ class Run:
             self.plan.heapallindexed_said,
         )
         with self.phase("compare"):
-            examination.content(conninfo)
+            examination.content(conninfo, self.incomparable)
             examination.database(conninfo, archive, named)
             examination.files(conninfo, filestore)
             examination.count(conninfo)
