@@ -44,7 +44,10 @@ def target(tmp_path: Path) -> Iterator[Path]:
         assert path.is_dir() or SECRET not in path.read_bytes()
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", data: bytes = b"x", **more: object) -> tuple:
+Member = tuple[tarfile.TarInfo, bytes]
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", data: bytes = b"x", **more: object) -> Member:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
     info.size = len(data) if kind == tarfile.REGTYPE else 0
@@ -53,7 +56,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", data: bytes
     return info, data
 
 
-def tar(*members: tuple, form: int = tarfile.PAX_FORMAT) -> bytes:
+def tar(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=form) as archive:
         for info, data in members:

@@ -10,6 +10,7 @@ from guardian import config
 from guardian.errors import ConfigError, UsageError
 from guardian.model import Assurance, Mode, Tier
 from guardian.settings import PostgresCollector, Secret, Settings
+from verifiers.sources import FORMATS
 
 EXAMPLE = """\
 environment: production
@@ -118,11 +119,12 @@ CASES = {
     ),
     "unknown asset type": (
         "environment: e\nservices: [{name: s, assets: [{name: a, type: mysql}]}]\n",
-        "2: services[0].assets[0].type: 'mysql' is not a known asset type; supported: postgres, odoo",
+        "2: services[0].assets[0].type: 'mysql' is not a known asset type; supported: postgres, odoo, filestore",
     ),
     "unknown format": (
-        "environment: e\nservices: [{name: s, assets: [{name: a, type: odoo, backups: [{name: b, format: tar, path: p}]}]}]\n",
-        "2: services[0].assets[0].backups[0].format: 'tar' is not a known backup format; supported: pg_dump, pg_basebackup",
+        "environment: e\nservices: [{name: s, assets: [{name: a, type: odoo, backups: [{name: b, format: walg, path: p}]}]}]\n",
+        "2: services[0].assets[0].backups[0].format: 'walg' is not a known backup format; supported: "
+        + ", ".join(dict.fromkeys(form for _, form in FORMATS)),
     ),
     "unknown provider": (
         "environment: e\nsandbox: {provider: docker}\n",
@@ -456,8 +458,34 @@ def test_physical_backup_knows_where_its_recovery_ends(tmp_path: Path, keys: str
 
 
 @pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ("format: tar", "postgres"),
+        ("format: tar, holds: pg_basebackup, wal: w", "postgres"),
+        ('format: tar, decrypt: {age: "file:k"}', "odoo"),
+        ("format: tar", "filestore"),
+        ("format: odoo_zip", "odoo"),
+        ('format: click_odoo, decrypt: {age: "file:k"}', "odoo"),
+    ],
+)
+def test_packed_backups_are_read_with_what_opens_them(tmp_path: Path, keys: str, kind: str) -> None:
+    (tmp_path / "k").write_text("AGE-SECRET-KEY-1")
+    (tmp_path / "k").chmod(0o600)
+    [job] = config.load(_with_backup(tmp_path, keys, kind=kind)).assets()["a"].backups
+    assert (job.place.identity is not None) == ("decrypt" in keys)
+    assert job.place.identity is None or job.place.identity.read() == "AGE-SECRET-KEY-1"
+
+
+@pytest.mark.parametrize(
     ("keys", "kind", "complaint"),
     [
+        ("format: odoo_zip", "postgres", "no format of assets of type postgres"),
+        ("format: click_odoo", "filestore", "no format of assets of type filestore"),
+        ("format: tar, wal: w", "postgres", "holds: pg_basebackup"),
+        ("format: tar, holds: pg_basebackup", "odoo", "has one form"),
+        ("format: odoo_zip, holds: pg_dump", "odoo", "belongs to format"),
+        ('format: tar, decrypt: {password: "file:k"}', "postgres", "encrypted files need age"),
+        ('format: restic, decrypt: {age: "file:k"}', "postgres", "write password"),
         ("format: pg_dump, wal: w", "postgres", "belongs to format pg_basebackup"),
         ("format: pg_basebackup, recover: {to: latest}", "postgres", "add wal"),
         ("format: pg_basebackup, wal: w, recover: {to: noon}", "postgres", "names no end"),
