@@ -320,6 +320,7 @@ class _Builder:
             scope=ScopePolicy(model.scope),
             full_every_s=model.full_every,
             heapallindexed_every_s=model.heapallindexed_every,
+            reverify_s=model.reverify,
             deadline_s=model.deadline,
             disk_quota=model.disk_quota,
         )

@@ -220,6 +220,9 @@ def _drill(tree: Tree, asset: Item) -> Iterator[Problem]:
         for key in ("scope", "fullEvery", "heapallindexedEvery"):
             if files_only and key in drill:
                 yield Problem(tree.line((*at, key)), (*at, key), "belongs to databases, and this is files; remove it")
+        if "reverify" in drill and not files_only:
+            message = f"belongs to assets of type filestore, and this is {asset.text('type')}; remove it"
+            yield Problem(tree.line((*at, "reverify")), (*at, "reverify"), message)
     if isinstance(source, dict) and "heartbeat" in source and files_only:
         at = (*asset.at, "source", "heartbeat")
         yield Problem(tree.line(at), at, "belongs to databases, and this is files; remove it")

@@ -140,6 +140,7 @@ class DrillModel(_Model):
     scope: Annotated[str, BeforeValidator(one_of("scope", *ScopePolicy))] = "full"
     full_every: Positive = FULL_EVERY_S
     heapallindexed_every: Positive | None = None
+    reverify: Positive | None = None
     deadline: Positive | None = None
     disk_quota: Size | None = None
 

@@ -55,6 +55,7 @@ WORDS: Final = {
     "DrillModel.fullEvery": "rotate: how often a full drill is due.",
     "DrillModel.heapallindexedEvery": "How often amcheck looks for every row in every index, which takes longest.",
     "DrillModel.deadline": "Most that one drill may take.",
+    "DrillModel.reverify": "Of files verified in place: within which each is read again; without it, in every drill.",
     "DrillModel.diskQuota": "Most that one restore may write; instead of sandbox.diskQuota.",
     "SourceModel.postgres": "Name of the collector of type postgres that reaches its server.",
     "SourceModel.database": "Name of the database.",

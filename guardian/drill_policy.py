@@ -31,7 +31,8 @@ class DrillPolicy:
 
     period_s: within which a sampled drill covers every backup kept. full_every_s: of ROTATE. heapallindexed_every_s:
     how often the expensive amcheck is due, None for every copy of a cluster and no dump. deadline_s, disk_quota: None
-    for what counts everywhere.
+    for what counts everywhere. reverify_s: within which every file of a folder that is verified in place is read again;
+    None for every drill.
     """
 
     choose: Choice = Choice.NEWEST
@@ -41,3 +42,4 @@ class DrillPolicy:
     heapallindexed_every_s: int | None = None
     deadline_s: int | None = None
     disk_quota: int | None = None
+    reverify_s: int | None = None

@@ -21,6 +21,7 @@ from guardian.drills.catalogue import why_none
 from guardian.drills.checklist import BEYOND_DATA, Checklist, StopDrill
 from guardian.drills.copies import compared
 from guardian.drills.examination import Examination, Progress
+from guardian.drills.files import FilesDrill
 from guardian.drills.freshness import Age, heartbeat
 from guardian.drills.isolating import prove_isolation
 from guardian.drills.judged_by_history import judge_by_history
@@ -166,12 +167,21 @@ class Run:
         workspace = Workspace.create(self.settings.folder, run_id, info, isolation)
         with contextlib.ExitStack() as stack:
             stack.callback(self._tear_down, workspace, run_id)
+            if self.asset.type == "filestore":
+                self._files(item, workspace.folder)
+                return
             fetched = self._fetch(item, workspace.folder)
             if fetched.form.layout.physical:
                 self._physical(item, fetched, workspace.folder, isolation, stack)
             else:
                 self._logical(item, fetched, workspace.folder, isolation, stack)
             judge_by_history(self, item)
+
+    def _files(self, item: BackupItem, folder: Path) -> None:
+        """Read a folder of files."""
+        self.restore_whole()
+        FilesDrill(self, item).all(lambda: self._fetch(item, folder))
+        judge_by_history(self, item)
 
     def _logical(
         self, item: BackupItem, fetched: Fetched, folder: Path, isolation: Provider, stack: contextlib.ExitStack

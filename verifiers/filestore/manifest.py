@@ -11,20 +11,21 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from verifiers.filestore.reading import FilestoreError, read_tree
+from verifiers.filestore.reading import FilestoreError, Known, read_tree
 from verifiers.result import Assurance, Check, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from verifiers.filestore.reading import File
+    from verifiers.filestore.reading import File, State
 
 # What Odoo keeps beside the attachments: one empty file for each that its garbage collector is to look at.
 CHECKLIST = b"checklist"
 SHOWN = 20  # names in a check; the counts tell how many there are
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODES = 0o7777
+_UNREAD = Known((), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,32 @@ def capture(
         progress=progress,
     )
     return FilestoreManifest({file.path: FileEntry(file.state.size, file.digests[0].hex()) for file in found})
+
+
+def states(root: Path) -> dict[str, State]:
+    """Return what the file system says of every file of a plain folder, without reading any. Raises FilestoreError."""
+    return {file.path: file.state for file in read_tree(root, [], known=lambda _path, _state: _UNREAD)}
+
+
+def capture_plain(
+    root: Path, *, before: Mapping[str, State] | None = None, progress: Callable[[int], None] | None = None
+) -> FilestoreManifest:
+    """Hash every file of a plain folder, with its permissions.
+
+    before: its `states` from before the backup began: nobody knows what the backup holds of a file that was written,
+    added or removed since. progress: called with the bytes hashed. Raises FilestoreError on a link or special file.
+    """
+    files: dict[str, FileEntry] = {}
+    gone = set(before or ())
+    moving = set()
+    for file in read_tree(root, ["sha256"], progress=progress):
+        path = file.path
+        gone.discard(path)
+        if not file.steady or (before is not None and before.get(path) != file.state):
+            moving.add(path)
+        else:
+            files[path] = FileEntry(file.state.size, file.digests[0].hex(), file.state.mode)
+    return FilestoreManifest(files, tuple(sorted(moving | gone)))
 
 
 class ManifestLook:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import threading
 from collections import deque
@@ -30,6 +31,7 @@ _TOLD: Final = 1 << 22  # bytes between two words on the progress
 _THREADS: Final = min(4, os.cpu_count() or 1)  # hashlib releases the GIL; beyond a few, the disk is the limit
 # NONBLOCK: opening a FIFO that took a file's place must not wait for a writer.
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+SHA1_NAME: Final = re.compile(rb"(?:^|/)[0-9a-f]{40}\Z")
 
 
 class FilestoreError(VerifierError):
@@ -95,6 +97,7 @@ def read_tree(
     wanted: Callable[[str], bool] | None = None,
     known: Callable[[bytes, State], Known | None] | None = None,
     entropy: bool = False,
+    named: bool = False,
     private: bool = False,
     problem: Callable[[Problem], object] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -103,11 +106,12 @@ def read_tree(
 
     algorithms: names of hashlib. spare: top folders left out. wanted: asked for each path.
     known: asked for each file, in order; what it gives is not read. entropy: look whether files seem encrypted.
+    named: also the SHA-1, after the others, of a file whose name could be one.
     private: the tree is ours; make its files 0600 and its folders 0700.
     problem: takes what cannot be read, which is then left out; without it the first raises FilestoreError.
     progress: called with the bytes done so far, ending with all of them.
     """
-    reader = _Reader(algorithms, entropy=entropy, private=private)
+    reader = _Reader(algorithms, entropy=entropy, named=named, private=private)
     take = problem or _refuse
     walk = _Walk(spare, wanted, take, known, private=private)
     waiting: deque[File | Problem | Future[File | Problem]] = deque()
@@ -257,8 +261,9 @@ class _Walk:
 class _Reader:
     """Reads open files and closes them; used by several threads."""
 
-    def __init__(self, algorithms: Sequence[str], *, entropy: bool, private: bool) -> None:
-        self._makers = [_maker(name) for name in algorithms]
+    def __init__(self, algorithms: Sequence[str], *, entropy: bool, named: bool, private: bool) -> None:
+        self._usual = [_maker(name) for name in algorithms]
+        self._with_sha1 = [*self._usual, _maker("sha1")] if named else self._usual
         self._entropy, self._private = entropy, private
         self._mine = threading.local()
 
@@ -274,7 +279,7 @@ class _Reader:
             return _unreadable(raw, error)
         finally:
             os.close(descriptor)
-        digests = tuple([make(data).digest() for make in self._makers])
+        digests = tuple([make(data).digest() for make in self._makers(raw)])
         return File(raw, state, digests, None, True, looks_encrypted(data) if self._entropy else None)
 
     def large(self, raw: bytes, descriptor: int, state: State, *, rewind: bool = False) -> File | Problem:
@@ -282,7 +287,7 @@ class _Reader:
         try:
             if rewind:
                 os.lseek(descriptor, 0, os.SEEK_SET)
-            hashes = [make(b"") for make in self._makers]
+            hashes = [make(b"") for make in self._makers(raw)]
             view = self._buffer()
             size, encrypted = 0, None
             while count := os.readv(descriptor, [view]):
@@ -301,6 +306,9 @@ class _Reader:
             os.close(descriptor)
         steady = after == state and size == state.size
         return File(raw, after._replace(size=size), tuple(each.digest() for each in hashes), None, steady, encrypted)
+
+    def _makers(self, raw: bytes) -> list[Callable[[bytes], hashlib._Hash]]:
+        return self._with_sha1 if SHA1_NAME.search(raw) else self._usual
 
     def _buffer(self) -> memoryview:
         view: memoryview | None = getattr(self._mine, "view", None)

@@ -10,6 +10,7 @@ from verifiers.sources.barman import BarmanCatalogue, BarmanLog
 from verifiers.sources.base import BackupItem, BackupSource, Fetched, KeyMissingError, LogArchive, Place, SourceError
 from verifiers.sources.borg import Borg
 from verifiers.sources.click_odoo import ClickOdoo
+from verifiers.sources.directory import FileFolders
 from verifiers.sources.odoo import OdooFolders
 from verifiers.sources.odoo_zip import OdooZips
 from verifiers.sources.pg_basebackup import BaseBackups
@@ -43,6 +44,7 @@ FORMATS: Mapping[tuple[str, str], Callable[[Place], BackupSource]] = {
     ("odoo", "pg_dump"): OdooFolders,
     ("postgres", "tar"): partial(TarFiles, "postgres"),
     ("odoo", "tar"): partial(TarFiles, "odoo"),
+    ("filestore", "directory"): FileFolders,
     ("filestore", "tar"): partial(TarFiles, "filestore"),
     ("odoo", "odoo_zip"): OdooZips,
     ("odoo", "click_odoo"): ClickOdoo,

@@ -14,6 +14,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from verifiers.sources.base import SourceError
+from verifiers.sums import sum_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class Copier:
         self.bytes = 0
         self._progress = progress
         self._move = move
+        self._view = memoryview(bytearray(_BUFFER))  # one for all: most files are far smaller
         self._passed_over = passed_over
 
     def file(self, source: Path, target: Path | None) -> str:
@@ -77,10 +79,7 @@ class Copier:
                 finally:
                     os.close(child)
             elif stat.S_ISREG(mode):
-                # As sha256sum writes a line: a name that would break it is escaped.
-                escaped = path.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
-                mark = b"\\" if escaped != path else b""
-                hashed(mark + self._copy(folder, name, place).encode() + b"  " + escaped + b"\n")
+                hashed(sum_line(self._copy(folder, name, place), path))
             elif not stat.S_ISLNK(mode) or not self._passed_over(path):
                 kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
                 raise SourceError(f"{label}/{name} is a {kind}; a backup holds plain files and folders only")
@@ -94,9 +93,8 @@ class Copier:
                 raise SourceError(f"{name} is not a regular file")
             copying = target is not None and not self._move
             with new_file(target) if target is not None and copying else nullcontext() as writer:
-                buffer = bytearray(_BUFFER)
-                view = memoryview(buffer)
-                while count := reader.readinto(buffer):
+                view = self._view
+                while count := reader.readinto(view):
                     digest.update(view[:count])
                     written = 0
                     while writer is not None and written < count:
