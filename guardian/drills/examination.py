@@ -134,14 +134,24 @@ class Examination:
             for check_id in _FILES:
                 checklist.skip(check_id, f"asset {self.asset.name} is a database without a filestore")
             return
-        checklist.run(["filestore.content"], lambda: filestore.content(root, self._one))
-        checklist.run(["filestore.bijection"], lambda: filestore.bijection(conninfo, root))
         expected = self.manifest.filestore if self.manifest else None
+        measured = filestore.Measures()
+        wanted = [check_id for check_id in _FILES if checklist.wanted(check_id)]
         if expected is None:
             checklist.error("filestore.manifest", "there is no manifest of this backup's filestore to compare with")
-            return
-        checklist.run(["filestore.manifest"], lambda: filestore.compare(expected, root, self._one))
-        self.measurements["files"] = len(expected.files)
+            wanted = [check_id for check_id in wanted if check_id != "filestore.manifest"]
+        checklist.run(
+            wanted,
+            lambda: filestore.examine(
+                root,
+                content="filestore.content" in wanted,
+                conninfo=conninfo if "filestore.bijection" in wanted else None,
+                manifest=expected if "filestore.manifest" in wanted else None,
+                measured=measured,
+                progress=self._one,
+            ),
+        )
+        self.measurements.update(measured.to_json() if wanted else {})
 
     def application(self, conninfo: str) -> None:
         """Make the copy harmless, then let what knows the application look at it."""
