@@ -19,6 +19,7 @@ from guardian.settings import EngineSettings
 from tests.formats_support import Dumps
 from tests.tools.build import TOOLS, BuildError, installed, opa_path, tool_path, version_of
 from tests.tools.kube import KubeApi
+from tests.tools.seaweed import Seaweed
 from verifiers.sandbox import LackingError
 from verifiers.sandbox.isolation import Provider, holds, provider
 from verifiers.sandbox.options import ServerOptions
@@ -123,6 +124,13 @@ def kube_namespace(kube_api: KubeApi) -> Iterator[str]:
     """Name of a fresh namespace with its `default` ServiceAccount; deleted afterwards with all that is in it."""
     with kube_api.namespace() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An S3 server. Tests make buckets of their own."""
+    with Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

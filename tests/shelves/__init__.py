@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.shelves import borg, restic
+from tests.shelves import borg, restic, s3
 from tests.shelves.base import Case, Content, Shelf
 
 if TYPE_CHECKING:
@@ -15,4 +15,5 @@ __all__ = ["CASES", "Case", "Content", "Shelf"]
 CASES: Sequence[Case] = [
     *restic.CASES,
     *borg.CASES,
+    *s3.CASES,
 ]

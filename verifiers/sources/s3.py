@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verifiers.compressed import DamagedError
 from verifiers.layout import Layout
 from verifiers.sources.base import BackupItem, Fetched, SourceError
 from verifiers.sources.contents import take
@@ -70,8 +71,12 @@ class S3Prefix:
         """See BackupSource."""
         store = self._store()
         found = self._again(store, item)
-        if not found.group.members or (odd := readable(found.group)):
-            raise SourceError(f"{item.id}: {found.item.reason or odd}")
+        if odd := readable(found.group):
+            raise SourceError(f"{item.id}: {odd}")
+        if self._asset_type == "odoo" and found.dump is None:
+            raise DamagedError(f"{item.id}: {found.item.reason}")
+        if any(into.iterdir()):
+            raise SourceError(f"the folder {into} is not empty")
         root = into / "s3"
         wanted = _paths(root, found.group) | (_paths(root, found.globals) if found.globals else {})
         _make_folders(root, found.group)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
+from verifiers.compressed import DamagedError
 from verifiers.sources.base import SourceError
 from verifiers.sources.copying import new_file
 from verifiers.sources.names import shown
@@ -90,7 +91,7 @@ class Store:
         return stored, gone
 
     def read(self, stored: Stored, first: int, count: int, take: Callable[[bytes], object]) -> None:
-        """Hand over `count` bytes from `first` on, of this version and no other. Raises SourceError.
+        """Hand over `count` bytes from `first` on, of this version and no other. Raises SourceError, DamagedError.
 
         Where an answer breaks off, it is asked again for what lacks.
         """
@@ -180,7 +181,7 @@ class Store:
                 try:
                     data = body.read(_PIECE)
                 except FlexibleChecksumError as error:
-                    raise SourceError(
+                    raise DamagedError(
                         f"{self.name(stored)}: what arrived is not what the store's checksum of it says: the object is"
                         " damaged there, or was changed on the way"
                     ) from error
