@@ -36,6 +36,7 @@ def drill(
             backup_id=backup,
             progress=progress,
             accept_anomaly=accept_anomaly,
+            waits=lambda name, why: terminal.note(f"drill of {name} waits: {why}"),
         )
     if output is Format.JSON:
         terminal.print_json({"schema": "guardian/drills/v1", "drills": [_as_json(outcome) for outcome in outcomes]})

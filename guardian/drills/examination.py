@@ -17,6 +17,7 @@ from verifiers.postgres import checks
 from verifiers.postgres.assertions import assertions
 from verifiers.postgres.counts import counts
 from verifiers.postgres.manifest import capture, compare
+from verifiers.result import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class Examination:
     left_s: Callable[[], float]
     heapallindexed: bool | None = None
     heapallindexed_said: str = ""
+    scope: Scope = Scope.FULL
 
     def content(self, conninfo: str, incomparable: str = "") -> None:
         """Compare rows and catalogue with the manifest; for as long, nothing but the restore has touched them.
@@ -94,7 +96,7 @@ class Examination:
         named: the name that a file beside the dump gives for the database.
         """
         run, known = self.checklist.run, self.manifest.postgres if self.manifest else None
-        run(["catalog.readable"], lambda: checks.catalog_readable(conninfo, archive=archive))
+        run(["catalog.readable"], lambda: checks.catalog_readable(conninfo, archive=archive, scope=self.scope))
         run(
             ["identity"],
             lambda: checks.identity(

@@ -299,6 +299,7 @@ class Run:
             self.left_s,
             self.plan.heapallindexed,
             self.plan.heapallindexed_said,
+            self.scope,
         )
         with self.phase("compare"):
             examination.content(conninfo, self.incomparable)

@@ -50,6 +50,7 @@ def drill_assets(
     progress: Callable[[str, str, int | None, int | None], None],
     claim: Claim | None = None,
     accept_anomaly: str | None = None,
+    waits: Callable[[str, str], None] = lambda _asset, _why: None,
 ) -> list[DrillOutcome]:
     """Drill the named assets, or all that have a backup job, one after the other.
 
@@ -57,6 +58,7 @@ def drill_assets(
     progress: called as (asset, phase, done, total); counts are None where unknown.
     claim: the slot that asks for it, with exactly one asset; its record closes the slot.
     accept_anomaly: why a backup that is unlike those before it is as it should be, with exactly one asset; recorded.
+    waits: called as (asset, why) when a drill has to wait for another's end.
     Raises UsageError for an unknown asset or backup, SlotLostError if the slot went to someone else meanwhile.
     """
     assets = settings.assets()
@@ -75,17 +77,17 @@ def drill_assets(
         outcomes = []
         for asset in chosen:
             told = _named(progress, asset.name)
-            with _turn(settings, asset, told):
+            with _turn(settings, asset, waits):
                 outcomes.append(_drill(settings, ledger, asset, backup_id, told, claim, accept_anomaly))
         return outcomes
 
 
-def _turn(settings: Settings, asset: Asset, told: Progress) -> AbstractContextManager[None]:
+def _turn(settings: Settings, asset: Asset, waits: Callable[[str, str], None]) -> AbstractContextManager[None]:
     """Return a context in which it is this drill's turn; whoever waits for it is told why."""
 
-    def waits(why: str) -> None:
-        log_events.warning("drill_waits", asset=asset.name, why=why)
-        told(f"waits: {why}", None, None)
+    def told(why: str) -> None:
+        log_events.info("drill_waited", asset=asset.name, why=why)
+        waits(asset.name, why)
 
     return turn(
         settings.sandbox.folder,
@@ -93,7 +95,7 @@ def _turn(settings: Settings, asset: Asset, told: Progress) -> AbstractContextMa
         asset.name,
         concurrent=settings.sandbox.concurrent,
         deadline_s=asset.drill.deadline_s or DEADLINE_S,
-        waits=waits,
+        waits=told,
     )
 
 

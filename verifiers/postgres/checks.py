@@ -19,7 +19,7 @@ from verifiers.postgres.foreign_keys import constraints
 from verifiers.postgres.inventory import odoo_uuid
 from verifiers.postgres.outcome import SHOWN, Outcome, examine, named
 from verifiers.postgres.session import limit_statements
-from verifiers.result import Assurance, Check, Verdict
+from verifiers.result import Assurance, Check, Scope, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,12 @@ _CHECKSUMS = ("Blocks scanned", "Bad checksums")  # as pg_checksums writes them
 _FUTURE_S = 60  # clocks of two machines may differ by so much
 
 
-def catalog_readable(conninfo: str, *, archive: Archive | None = None, deadline_s: float = 600) -> Check:
+def catalog_readable(
+    conninfo: str, *, archive: Archive | None = None, scope: Scope = Scope.FULL, deadline_s: float = 600
+) -> Check:
     """`catalog.readable` (restored): every definition can be read, and the first row of every table.
 
-    archive: then every table, view, sequence and index that it lists must be there.
+    archive: then every table, view, sequence and index that it lists must be there; no index if only data was restored.
     """
 
     def look(session: psycopg.Connection[Any]) -> Outcome:
@@ -84,7 +86,7 @@ def catalog_readable(conninfo: str, *, archive: Archive | None = None, deadline_
                 limit_statements(session, max(0.001, ends - time.monotonic()))
                 session.execute(sql.SQL("SELECT FROM ONLY {} LIMIT 1").format(sql.Identifier(schema, name)))
         counts = {"relations": len(found), "tables": sum(kind in "rp" for _, _, kind in found), "objects": objects}
-        missing = _missing(archive, found) if archive else []
+        missing = _missing(archive, found, scope) if archive else []
         if missing:
             observed = {**counts, "missing": len(missing), "missingNames": missing[:SHOWN]}
             message = f"{len(missing)} relations of the archive did not come back: {named(missing)}."
@@ -100,12 +102,13 @@ def _populated(session: psycopg.Connection[Any], schema: str, name: str) -> bool
     return bool(session.execute(query, (schema, name)).fetchone() == (True,))
 
 
-def _missing(archive: Archive, found: Sequence[tuple[str, str, str]]) -> list[str]:
+def _missing(archive: Archive, found: Sequence[tuple[str, str, str]], scope: Scope) -> list[str]:
+    kinds = {desc: of for desc, of in _KINDS.items() if scope is Scope.FULL or desc != "INDEX"}
     there = {(schema, name, kind) for schema, name, kind in found}
     return sorted(
         entry.label
         for entry in archive.entries
-        if entry.desc in _KINDS and not any((entry.namespace, entry.tag, kind) in there for kind in _KINDS[entry.desc])
+        if entry.desc in kinds and not any((entry.namespace, entry.tag, kind) in there for kind in kinds[entry.desc])
     )
 
 
