@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from guardian import config_checks, config_cluster, config_models, config_secrets, config_yaml
 from guardian.config_yaml import Location, Problem, Tree
-from guardian.drill_policy import Choice, DrillPolicy, ScopePolicy
 from guardian.errors import ConfigError, UsageError
 from guardian.model import (
     Assertion,
@@ -30,6 +29,7 @@ from guardian.model import (
     TargetKind,
     Tier,
 )
+from guardian.model.drill_policy import Choice, DrillPolicy, ScopePolicy
 from guardian.settings import (
     ApiSettings,
     AwsCollector,

@@ -45,8 +45,8 @@ from guardian.config_scalars import (
     shown,
 )
 from guardian.config_yaml import Location, Problem, Tree
-from guardian.drill_policy import FULL_EVERY_S, PERIOD_S, Choice, ScopePolicy
 from guardian.model import Assurance, Mode, Tier
+from guardian.model.drill_policy import FULL_EVERY_S, PERIOD_S, Choice, ScopePolicy
 from verifiers.sources import FORMATS
 
 if typing.TYPE_CHECKING:

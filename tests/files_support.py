@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from guardian.drill_policy import DrillPolicy
 from guardian.drills.catalogue import choose
 from guardian.drills.run import run_drill
 from guardian.model import Asset, Assurance, BackupJob, Drill, Service, Source
+from guardian.model.drill_policy import DrillPolicy
 from guardian.settings import SandboxSettings
 from tests.drill_support import KEY, RUN_1
 from verifiers.filestore.manifest import capture_plain

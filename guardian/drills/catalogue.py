@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from guardian.drill_policy import Choice
 from guardian.drills.plan import plan, sample
 from guardian.errors import UsageError
 from guardian.model import Assurance
+from guardian.model.drill_policy import Choice
 from verifiers.errors import VerifierError
 from verifiers.sources import open_source
 

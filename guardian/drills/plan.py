@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from guardian.drill_policy import ScopePolicy
+from guardian.model.drill_policy import ScopePolicy
 from verifiers.result import Scope, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardian.drill_policy import DrillPolicy
     from guardian.drills.history import PastDrill
     from guardian.model import BackupJob
+    from guardian.model.drill_policy import DrillPolicy
     from verifiers.sources import BackupItem
 
     Kept = Sequence[tuple[BackupJob, BackupItem]]

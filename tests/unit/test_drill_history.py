@@ -5,19 +5,22 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from guardian.drill_policy import Choice, DrillPolicy, ScopePolicy
 from guardian.drills.anomaly import anomaly
 from guardian.drills.forecast import forecast, line_through
 from guardian.drills.freshness import Age
 from guardian.drills.history import PastDrill, history, past_drill
 from guardian.drills.plan import drilled_within, plan, sample
 from guardian.model import BackupJob, Place
+from guardian.model.drill_policy import Choice, DrillPolicy, ScopePolicy
 from verifiers.result import Assurance, Check, DrillResult, Scope, Verdict
 from verifiers.sources import BackupItem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -159,7 +162,7 @@ def test_drill_of_the_data_alone_can_claim_no_more_than_restored_and_no_restore_
 # -- anomaly
 
 
-def compared(measured: dict[str, float], drills: list[PastDrill], **changes: Any) -> Check:
+def compared(measured: Mapping[str, float], drills: list[PastDrill], **changes: Any) -> Check:
     said = {"scope": Scope.FULL, "accepted": None, **changes}
     return anomaly("nightly", "new", NOW, said["scope"], measured, drills, said["accepted"])
 
@@ -192,7 +195,7 @@ def test_first_drill_has_nothing_to_be_compared_with() -> None:
     ],
 )
 def test_backup_far_outside_the_usual_fails_and_says_in_what(
-    before: dict[str, float], now: dict[str, float], said: str
+    before: Mapping[str, float], now: Mapping[str, float], said: str
 ) -> None:
     check = compared(now, usual(**before))
     assert check.verdict is Verdict.FAIL

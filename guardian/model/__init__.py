@@ -10,7 +10,7 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from guardian.drill_policy import DrillPolicy
+from guardian.model.drill_policy import DrillPolicy
 from verifiers.postgres.assertions import Assertion
 from verifiers.postgres.patience import Patience
 from verifiers.postgres.physical import Target, TargetKind
