@@ -1,10 +1,12 @@
 """The SQL that hashes a table's rows: order-free, parallel, and sensitive to every stored value.
 
-    SELECT count(*), sum(hash_record_extended(ROW(<columns>), 0)) FROM ONLY <table>      -- PostgreSQL 14 and newer
+    SELECT count(*), sum(hash_record_extended(ROW(int8send(hash_record_extended(ROW(<columns>), 0))), 0))
+    FROM ONLY <table>                                                                   -- PostgreSQL 14 and newer
 
 Invariant: two values that a dump would write differently never hash alike by rule, and a value hashes alike on every
 server that restores it. Hence the allow-list: types whose hash covers every stored bit and no object identifier go in
-natively, all others as the text of their output function under the collation "C". No I/O.
+natively, those of 64 bits as the bytes they are sent as, all others as the text of their output function under the
+collation "C". No I/O.
 
 Virtual generated columns (PostgreSQL 18) are left out: nothing of them is stored, and their expressions are in the
 catalogue. Stored ones are in, as data that a restore computes anew.
@@ -20,8 +22,10 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# int2, int4, int8, bool, bytea, uuid, date, timestamp, timestamptz
-_NATIVE = frozenset({21, 23, 20, 16, 17, 2950, 1082, 1114, 1184})
+# int2, int4, bool, bytea, uuid, date
+_NATIVE = frozenset({21, 23, 16, 17, 2950, 1082})
+# int8, timestamp, timestamptz: their hash folds 64 bits into 32, by which 1 and 2^32, and -1 and 2^32 - 1, are alike.
+_SENT = {20: "int8send", 1114: "timestamp_send", 1184: "timestamptz_send"}
 _TEXTS = frozenset({25, 1043})  # text, varchar
 SAMPLE_MASK = 63  # one row in 64 goes into the keyed sample
 
@@ -78,7 +82,11 @@ def query(piece: Piece, *, method: str, residue: int | None) -> sql.Composed:
     if not piece.columns:
         row_hash = sql.SQL("0::bigint")
     elif method == "record":
-        row_hash = sql.SQL("pg_catalog.hash_record_extended({}, 0)").format(row)
+        # The hash of a record is a sum of its columns' hashes, each times a constant: summed as it is, two rows could
+        # exchange the values of a column unseen. Hashed once more, it belongs to the row as a whole.
+        row_hash = sql.SQL(
+            "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended({}, 0))), 0)"
+        ).format(row)
     else:
         row_hash = sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)').format(row)
     sample: sql.Composable = sql.SQL("NULL::numeric")
@@ -114,6 +122,8 @@ def _value(column: Column) -> sql.Composable:
     name = sql.Identifier(column.name)
     if column.type_oid in _NATIVE or (column.type_oid in _TEXTS and column.deterministic):
         return name
+    if column.type_oid in _SENT:
+        return sql.SQL("pg_catalog.{}({})").format(sql.Identifier(_SENT[column.type_oid]), name)
     if column.cast_by_function:
         return sql.SQL('pg_catalog.textin({}({})) COLLATE "C"').format(sql.Identifier(*column.output), name)
     return sql.SQL('{}::text COLLATE "C"').format(name)
