@@ -8,6 +8,7 @@ smaller one.
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -55,8 +56,9 @@ class TarFiles:
         if (inside / "toc.dat").exists() and (inside / "restore.sql").exists():
             raise SourceError(f"{shown(item.path.name)} is itself a dump (pg_dump -Ft); its format is pg_dump, not tar")
         # What a filestore has for a path at the source begins where the tar begins.
-        root = inside if self._asset_type == "filestore" else root
-        fetched = take(root, into, self._asset_type, self._place, lambda _: None)
+        begins = inside if self._asset_type == "filestore" else root
+        fetched = take(begins, into, self._asset_type, self._place, lambda _: None)
+        shutil.rmtree(root, ignore_errors=True)
         return replace(fetched, sha256=sha256, bytes=item.size_bytes)
 
     def digest(self, item: BackupItem) -> tuple[str, int]:

@@ -45,6 +45,7 @@ class _Stream:
     def __init__(self, pieces: Iterable[bytes], name: str) -> None:
         self._pieces, self._name = iter(pieces), name
         self._held = memoryview(b"")
+        self.taken = 0
 
     def some(self, most: int) -> memoryview:
         """Return the next bytes, at most `most`; none at the end."""
@@ -54,6 +55,7 @@ class _Stream:
                 return self._held
             self._held = memoryview(piece)
         taken, self._held = self._held[:most], self._held[most:]
+        self.taken += len(taken)
         return taken
 
     def chunks(self, count: int, within: str) -> Iterator[memoryview]:
@@ -106,6 +108,8 @@ class _Archive:
         while taken := self._stream.some(_PIECE):
             if any(taken):
                 raise DamagedError(f"{self._name} goes on behind its end: something was written over it or appended")
+        if self._stream.taken % BLOCK:
+            raise DamagedError(f"{self._name} is not a whole tar: it does not end at the end of a block")
 
     def _header(self, block: bytes, *, first: bool) -> tarfile.TarInfo:
         try:

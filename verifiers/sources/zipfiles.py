@@ -105,8 +105,8 @@ def _directory(file: int) -> tuple[int, int]:
     if at + _END_BYTES + comment != len(tail):
         raise _NoEndError("something follows its end")
     end = tail_at + at
-    if _UNSAID in (length, start):
-        locator = os.pread(file, _LOCATOR_BYTES, max(0, end - _LOCATOR_BYTES))
+    locator = os.pread(file, _LOCATOR_BYTES, max(0, end - _LOCATOR_BYTES))
+    if locator[:4] == _LOCATOR or _UNSAID in (length, start):
         place = struct.unpack_from("<Q", locator, 8)[0] if locator[:4] == _LOCATOR else size
         record = os.pread(file, _END64_BYTES, place) if place < size else b""
         if record[:4] != _END64 or len(record) < _END64_BYTES:
