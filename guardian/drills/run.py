@@ -30,6 +30,7 @@ from guardian.drills.machine import machine
 from guardian.drills.obtaining import Allowance
 from guardian.drills.physical import PhysicalDrill
 from guardian.drills.plan import DrillPlan
+from guardian.drills.room import see_room
 from guardian.drills.stopping import terminable
 from guardian.model import Assurance, Drill, rfc3339
 from verifiers.compressed import DamagedError
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 
 DEADLINE_S = 12 * 3600.0
-_SPARE_BYTES = 512 << 20  # a fresh server with its write-ahead log
 
 
 def run_drill(
@@ -356,15 +356,7 @@ class Run:
 
     def room(self, folder: Path, needed: int) -> None:
         """Raise StopDrill unless `needed` bytes find room beside what is spared."""
-        needed += _SPARE_BYTES
-        free = shutil.disk_usage(folder).free
-        if free < needed or self.settings.disk_quota < needed:
-            limit = "free" if free < self.settings.disk_quota else "allowed by sandbox.diskQuota"
-            has = min(free, self.settings.disk_quota)
-            raise StopDrill(
-                f"about {needed / 2**30:.1f} GiB are needed in {self.settings.folder}, and {has / 2**30:.1f} GiB are "
-                f"{limit}; make room, raise the quota, or set sandbox.folder to a larger disk"
-            )
+        see_room(self.settings, folder, needed)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
