@@ -41,7 +41,7 @@ def test_killed_drill_is_reported_swept_and_logged_as_an_error(environment: Path
 
     fixed = guardian("doctor", "--fix", "--config", str(environment), "--format", "json")
     assert fixed.code == 0, fixed.stdout + fixed.stderr
-    assert not list(sandboxes.iterdir())
+    assert {entry.name for entry in sandboxes.iterdir()} == {".turns"}
     rows = json.loads(guardian("evidence", "list", "--config", str(environment), "--format", "json").stdout)["records"]
     assert (rows[-1]["kind"], rows[-1]["asset"], rows[-1]["result"]) == ("restore-drill", "erp-good", "ERROR")
     assert guardian("doctor", "--config", str(environment)).code == 0
@@ -60,7 +60,7 @@ def test_stopped_drill_tears_its_sandbox_down_and_is_logged_as_an_error(
     _wait_for_server(sandboxes, process)
     process.send_signal(number)
     assert process.wait(60) == 128 + number
-    assert not list(sandboxes.iterdir())
+    assert {entry.name for entry in sandboxes.iterdir()} == {".turns"}
     rows = json.loads(guardian("evidence", "list", "--config", str(environment), "--format", "json").stdout)["records"]
     assert (rows[-1]["kind"], rows[-1]["result"]) == ("restore-drill", "ERROR")
 
