@@ -6,8 +6,10 @@ Servers refuse root, so as root everything of the source runs as nobody.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -58,6 +60,17 @@ def drill(
     )
 
 
+@dataclass(frozen=True)
+class Secret:
+    """A passphrase, as guardian.yaml refers to one."""
+
+    value: str
+
+    def read(self) -> str:
+        """Return it."""
+        return self.value
+
+
 @dataclass
 class Cluster:
     """A cluster with one database, `erp`, in a folder of its own with a short name."""
@@ -93,7 +106,9 @@ class Cluster:
         """Make and start it."""
         self.make_folder("db")
         self.make_folder("socket")
-        self.run("initdb", "-D", f"{self.folder}/db/data", "-U", self.superuser, "-A", "trust", "-k", "--no-sync")
+        self.run(
+            "initdb", "-D", f"{self.folder}/db/data", "-U", self.superuser, "-A", "trust", "-E", "UTF8", "-k", "-N"
+        )
         settings = (
             f"listen_addresses = ''\nunix_socket_directories = '{self.folder}/socket'\nfsync = off\n"
             f"wal_level = replica\narchive_mode = on\narchive_command = '{self.archive_command}'\n"
@@ -194,3 +209,62 @@ class Stanza:
 
     def _run(self, *arguments: str) -> None:
         self.cluster.run(*self._program.split(), "--stanza=main", *arguments)
+
+
+@dataclass
+class Catalogue:
+    """A cluster that Barman keeps. settings: lines of its configuration."""
+
+    settings: str = ""
+    cluster: Cluster = field(default_factory=Cluster)
+
+    def start(self) -> None:
+        """Start the cluster, and let Barman know it."""
+        cluster = self.cluster
+        handed = cluster.make_folder("handed")
+        cluster.archive_command = f"cp %p {handed}/new && mv {handed}/new {handed}/%f"
+        cluster.start()
+        self.home.mkdir()
+        self.configure(self.settings)
+
+    def configure(self, settings: str) -> None:
+        """Go on with other settings."""
+        where = f"host={self.cluster.folder}/socket port=5432 user={self.cluster.superuser}"
+        (self.cluster.folder / "barman.conf").write_text(
+            f"[barman]\nbarman_home = {self.home}\nbarman_user = {pwd.getpwuid(os.geteuid()).pw_name}\n"
+            f"log_file = {self.cluster.folder}/barman.log\n"
+            f"[main]\ndescription = main\nconninfo = {where} dbname=postgres\nstreaming_conninfo = {where}\n"
+            f"archiver = on\nimmediate_checkpoint = true\npath_prefix = {self.cluster.bin}\n{settings}\n"
+        )
+        self._run("check", check=False)  # makes the folders
+
+    def stop(self) -> None:
+        """Stop and remove all of it."""
+        self.cluster.stop()
+
+    def back_up(self) -> str:
+        """Take a backup with the log it needs; return its id."""
+        self._run("backup")
+        self.archive()
+        return max(path.name for path in (self.home / "main/base").iterdir())
+
+    def archive(self) -> str:
+        """Finish the segment under way, and let Barman take in what the server handed over; return its name."""
+        name = self.cluster.switch()
+        for path in (self.cluster.folder / "handed").iterdir():
+            shutil.move(path, self.home / "main/incoming" / path.name)
+        self._run("archive-wal")
+        return name
+
+    @property
+    def home(self) -> Path:
+        """The catalogue."""
+        return self.cluster.folder / "barman"
+
+    def _run(self, command: str, *, check: bool = True) -> None:
+        program = Path(sys.prefix) / "bin/barman"
+        done = subprocess.run(
+            [program, "-c", self.cluster.folder / "barman.conf", command, "main"],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"barman {command}: {done.stdout} {done.stderr}"

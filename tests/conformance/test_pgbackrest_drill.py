@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from guardian.model import Assurance, Target, TargetKind
 from tests.drill_support import by_id
-from tests.keeper_support import Stanza, drill
+from tests.keeper_support import Secret, Stanza, drill
 from tests.physical_support import now
 from tests.tools.apt import need, why_not
 from verifiers.result import Verdict
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
     from verifiers.sandbox.isolation import Provider
 
 PROGRAMS = {"pgbackrest": "pgbackrest"}
-
-
-@dataclass
-class Secret:
-    """A passphrase."""
-
-    value: str
-
-    def read(self) -> str:
-        """Return it."""
-        return self.value
 
 
 @pytest.fixture(scope="module")
