@@ -44,11 +44,11 @@ _OURS: Final = re.compile(
 _DAMAGED: Final = re.compile(
     r"ciphertext verification failed|invalid hash|hash (?:does not match|mismatch)|invalid data returned"
     r"|not found in (?:the )?(?:repository|index)|unexpected EOF|Invalid file size|Unexpected content in|wrong data"
-    r"|(?:Load\(<|ReadFull\(<|load <?)(?:data|tree)[^\n]*(?:no such file|not exist|not found|404|EOF|too short)"
+    r"|(?:Load\(<|ReadFull\(<|load <?)(?:data|tree)[^\n]*(?:no such file|not exist|not found|EOF|too short)"
     r"|pack file[^\n]*(?:is damaged|cannot be|too short)|zstd: |decompress|invalid tree|damaged",
 )
 _GONE: Final = re.compile(r"no matching ID|no snapshot found|<snapshot/[^\n]*(?:no such file|not exist)", re.IGNORECASE)
-_MISSING_PACK: Final = re.compile(r"(<data/[0-9a-f]+>)[^\n]*(?:no such file|not exist|404)")
+_MISSING_PACK: Final = re.compile(r"(<data/[0-9a-f]+>)[^\n]*(?:no such file|not exist|(?:404 |\(404\) ?)Not Found)")
 
 
 class MissingPackError(DamagedError):
