@@ -226,6 +226,7 @@ class Catalogue:
         cluster.start()
         self.home.mkdir()
         self.configure(self.settings)
+        self.archive()  # Barman takes no backup before log has come
 
     def configure(self, settings: str) -> None:
         """Go on with other settings."""
