@@ -40,7 +40,7 @@ class Plant:
     server: SandboxServer = field(init=False)
     assertion: str | None = None
 
-    def start(self) -> None:
+    def start(self, **further: str) -> None:
         """Start the live server. It archives into its own box, for it sees nothing else."""
         settings = {
             "wal_level": "replica",
@@ -49,6 +49,7 @@ class Plant:
             "max_wal_senders": "10",
             "fsync": "off",
             "summarize_wal": "on",
+            **further,
         }
         if self.programs.major < 17:
             del settings["summarize_wal"]

@@ -5,45 +5,55 @@ Invariant: a manifest is logged only if the command succeeded and left exactly o
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
+import secrets
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from guardian.errors import ConfigError, FailedError, UsageError
+from guardian.errors import ConfigError, UsageError
 from guardian.records import source_manifest
 from guardian.redact import parse_key
 from guardian.settings import PostgresCollector
+from guardian.usecases.backup_command import BackupCommandError, Shelf
 from guardian.usecases.backup_lock import taking_backup
 from guardian.usecases.ledger import Appended, Ledger, new_run
 from verifiers import filestore
 from verifiers.manifest import Manifest
 from verifiers.postgres.manifest import capture
+from verifiers.postgres.quiesce import QuiesceError, check_can_quiesce, quiesced
 from verifiers.postgres.snapshot import exported_snapshot
-from verifiers.sources import BackupItem, open_source
+from verifiers.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from guardian.model import Asset, BackupJob
+    from guardian.model import Asset, BackupJob, Patience
     from guardian.settings import Settings
+    from verifiers.filestore import FilestoreManifest
+    from verifiers.manifest import RestorePoint
+    from verifiers.postgres.manifest import PostgresManifest
+
+__all__ = ["BackupCommandError", "Captured", "manifest", "source_conninfo"]
 
 
-class BackupCommandError(FailedError):
-    """The wrapped command failed, or did not leave one new backup. Exit 1: no manifest was made."""
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What was captured. measurements: of how it was."""
+
+    postgres: PostgresManifest | None
+    files: FilestoreManifest | None
+    point: RestorePoint | None = None
+    measurements: Mapping[str, float | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A logged manifest. backup_id: None when taken without a backup."""
+    """A logged manifest. backup_id: None when taken without a backup. measurements: as its record has them."""
 
     asset: str
     backup_id: str | None
@@ -52,6 +62,7 @@ class Captured:
     files: int | None
     seconds: float
     record: Appended
+    measurements: Mapping[str, float | int]
 
 
 def manifest(
@@ -74,34 +85,27 @@ def manifest(
         raise UsageError(
             f"no asset {asset_name!r} in {settings.path}; there are: {', '.join(settings.assets()) or 'none'}"
         )
-    conninfo = source_conninfo(settings, asset)
+    conninfo = None if asset.type == "filestore" else source_conninfo(settings, asset)
+    if conninfo is None and asset.source.filestore is None:
+        raise UsageError(f"asset {asset.name!r} in {settings.path} has no `source: {{filestore: FOLDER}}`; add it")
     job = _job(asset, job_name) if command else None
     with Ledger(settings, writable=True) as ledger, taking_backup(settings, asset.name, started_on):
         context = ledger.context()
-        before = _backup_ids(asset, job) if job else set()
-        with exported_snapshot(conninfo) as snapshot, ThreadPoolExecutor(1) as pool:
-            progress("hashing the source" + (" while the backup runs" if command else ""))
-            content = pool.submit(capture, conninfo, snapshot=snapshot, key=parse_key(settings.keys.redaction))
-            if job:
-                _run_backup(command, conninfo, snapshot_id=snapshot.id, folder=Path(job.path))
-            postgres = content.result()
-            names = filestore.names_in_snapshot(conninfo, snapshot.id) if asset.source.filestore else None
-        files = None
-        if asset.source.filestore and names is not None:
-            progress("hashing the filestore")
-            files = filestore.capture(Path(asset.source.filestore), names=names)
-        item = _new_backup(asset, job, before) if job else None
+        shelf = Shelf.look(asset, job) if job else None
+        content = _Source(asset, conninfo, parse_key(settings.keys.redaction), shelf, command).captured(progress)
+        item = shelf.new() if shelf else None
         progress("signing")
         backup = (item.id, *open_source(asset.type, job.place).digest(item)) if item and job else None
-        document = Manifest.of(asset.name, backup, started_on, postgres, files)
+        document = Manifest.of(asset.name, backup, started_on, content.postgres, content.files, content.point)
         data = document.to_json()
         measurements = {
-            "tables": len(postgres.tables),
-            "rows": postgres.rows,
+            "tables": len(content.postgres.tables) if content.postgres else 0,
+            "rows": content.postgres.rows if content.postgres else 0,
             "seconds": round((datetime.now(UTC) - started_on).total_seconds(), 3),
+            **content.measurements,
         }
-        if files is not None:
-            measurements["files"] = len(files.files)
+        if content.files is not None:
+            measurements["files"] = len(content.files.files)
         statement = source_manifest(
             new_run("manifest", started_on),
             context,
@@ -115,11 +119,12 @@ def manifest(
     return Captured(
         asset.name,
         item.id if item else None,
-        len(postgres.tables),
-        postgres.rows,
-        None if files is None else len(files.files),
+        int(measurements["tables"]),
+        int(measurements["rows"]),
+        None if content.files is None else len(content.files.files),
         (datetime.now(UTC) - started_on).total_seconds(),
         record,
+        measurements,
     )
 
 
@@ -146,74 +151,88 @@ def _job(asset: Asset, job_name: str | None) -> BackupJob:
     if name not in jobs:
         raise UsageError(f"asset {asset.name!r} has the backup jobs {', '.join(jobs) or '(none)'}; name one with --job")
     job = jobs[name]
-    if job.format == "pg_basebackup":  # it is recovered to a later moment than any snapshot: right ones would fail
+    if job.physical and job.quiesce is None:  # it is recovered to a later moment than any snapshot
         raise UsageError(
-            f"backup {job.name} of asset {asset.name!r} is made by pg_basebackup, which follows no snapshot: no "
-            "manifest can be taken with it yet; run the command without `guardian manifest`: its drills prove sound"
+            f"backup {job.name} of asset {asset.name!r} copies a whole cluster ({job.format}), which follows no "
+            "snapshot. Give the job `quiesce: {lockTimeout: 100ms, attempts: 20}` to have the tables locked for a "
+            "moment after each backup, and a restore point made that its manifest is true at; or run the command "
+            "without `guardian manifest`: its drills prove sound"
         )
     return job
 
 
-def _backup_ids(asset: Asset, job: BackupJob) -> set[str]:
-    Path(job.path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {item.id for item in open_source(asset.type, job.place).locate()}
+class _Source:
+    """What is captured of one asset. conninfo: of its database, None for an asset of files alone."""
 
+    def __init__(
+        self, asset: Asset, conninfo: str | None, key: bytes | None, shelf: Shelf | None, command: Sequence[str]
+    ) -> None:
+        self._asset, self._conninfo, self._key, self._shelf, self._command = asset, conninfo, key, shelf, command
 
-def _new_backup(asset: Asset, job: BackupJob, before: set[str]) -> BackupItem:
-    items = [item for item in open_source(asset.type, job.place).locate() if item.id not in before]
-    if len(items) == 1:
-        return items[0]
-    found = "no new backup" if not items else f"{len(items)} new backups ({', '.join(item.id for item in items)})"
-    raise BackupCommandError(
-        f"the backup command of asset {asset.name!r} succeeded but left {found} in {job.path}; it must leave exactly "
-        "one, in GUARDIAN_BACKUP_DIR. No manifest was made"
-    )
+    def captured(self, progress: Callable[[str], None]) -> _Content:
+        """Run the command, if there is one, and capture what it backed up."""
+        job = self._shelf.job if self._shelf else None
+        if self._conninfo is None:
+            return self._files_alone(progress)
+        if job is not None and job.quiesce is not None:
+            return self._cluster(self._conninfo, job.quiesce, progress)
+        return self._database(self._conninfo, progress)
 
+    def _database(self, conninfo: str, progress: Callable[[str], None]) -> _Content:
+        """The command runs inside the snapshot that is hashed."""
+        with exported_snapshot(conninfo) as snapshot, ThreadPoolExecutor(1) as pool:
+            progress("hashing the source" + (" while the backup runs" if self._shelf else ""))
+            content = pool.submit(capture, conninfo, snapshot=snapshot, key=self._key)
+            if self._shelf:
+                self._shelf.run(self._command, conninfo, snapshot_id=snapshot.id)
+            postgres = content.result()
+            filestore_folder = self._asset.source.filestore
+            names = filestore.names_in_snapshot(conninfo, snapshot.id) if filestore_folder else None
+        files = None
+        if filestore_folder and names is not None:
+            progress("hashing the filestore")
+            files = filestore.capture(Path(filestore_folder), names=names)
+        return _Content(postgres, files)
 
-def _run_backup(command: Sequence[str], conninfo: str, *, snapshot_id: str, folder: Path) -> None:
-    there = _entries(folder)
-    with _libpq_environment(conninfo) as variables:
-        environment = {
-            **os.environ,
-            **variables,
-            "GUARDIAN_SNAPSHOT": snapshot_id,
-            "GUARDIAN_BACKUP_DIR": str(folder),
-        }
+    def _cluster(self, conninfo: str, patience: Patience, progress: Callable[[str], None]) -> _Content:
+        """The command runs first; then a moment is found at which the content is known."""
+        shelf = self._shelf
+        if shelf is None:
+            raise ValueError("a restore point belongs to a backup")
         try:
-            # No deadline of ours: how long a backup may take is the operator's decision, and Ctrl-C ends it.
-            completed = subprocess.run(list(command), env=environment, check=False)
-        except OSError as error:
-            raise BackupCommandError(f"cannot run the backup command {command[0]!r}: {error}") from error
-    if completed.returncode != 0:
-        raise BackupCommandError(
-            f"the backup command {command[0]!r} exited {completed.returncode}; "
-            f"its messages stand above. No manifest was made{_left_behind(_entries(folder) - there)}"
-        )
+            check_can_quiesce(conninfo)
+        except QuiesceError as error:
+            raise BackupCommandError(f"{error}. The backup command was not run") from error
+        progress("the backup runs")
+        shelf.run(self._command, conninfo, snapshot_id=None)
+        item = shelf.new()
+        name = f"guardian-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        try:
+            with quiesced(conninfo, name, patience, progress) as quiet:
+                progress("hashing the source")
+                postgres = capture(conninfo, snapshot=quiet.snapshot, key=self._key)
+        except QuiesceError as error:
+            raise BackupCommandError(
+                f"{error}. No manifest was made; the backup {item.id} is taken, and its drill reaches sound at most"
+            ) from error
+        if not quiet.large_objects:
+            unknown = replace(postgres.large_objects, bytes=None, hash=None)
+            postgres = replace(postgres, large_objects=unknown)
+            progress("large objects are not covered: the role may not lock pg_largeobject")
+        measurements = {
+            "quiesceAttempts": quiet.attempts,
+            "quiesceHeldSeconds": round(quiet.held_s, 6),
+            "quiesceWaitSecondsAtMost": round(quiet.waited_s, 6),
+        }
+        return _Content(postgres, None, quiet.point, measurements)
 
-
-def _entries(folder: Path) -> set[Path]:
-    return set(folder.iterdir())
-
-
-def _left_behind(paths: set[Path]) -> str:
-    """Say what a failed command left: a drill would take it for the newest backup."""
-    if not paths:
-        return ""
-    return f". It left {', '.join(str(path) for path in sorted(paths))}, which is no whole backup: remove it"
-
-
-@contextmanager
-def _libpq_environment(conninfo: str) -> Iterator[dict[str, str]]:
-    """Yield libpq variables of `conninfo`; a password goes through a private passfile, not the environment."""
-    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
-    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "sslmode": "PGSSLMODE",
-             "sslrootcert": "PGSSLROOTCERT", "passfile": "PGPASSFILE", "service": "PGSERVICE"}  # fmt: skip
-    variables = {names[key]: value for key, value in parts.items() if key in names}
-    with tempfile.TemporaryDirectory(prefix="guardian-") as folder:
-        if "password" in parts:
-            passfile = Path(folder) / "pgpass"
-            passfile.touch(mode=0o600)
-            escaped = parts["password"].replace("\\", "\\\\").replace(":", "\\:")
-            passfile.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
-            variables["PGPASSFILE"] = str(passfile)
-        yield variables
+    def _files_alone(self, progress: Callable[[str], None]) -> _Content:
+        """What is written while the command runs is named as not known: there is no snapshot of files."""
+        folder = Path(str(self._asset.source.filestore))
+        before = None
+        if self._shelf:
+            before = filestore.states(folder)
+            self._shelf.run(self._command, None, snapshot_id=None)
+        progress("hashing the files")
+        files = filestore.capture_plain(folder, before=before)
+        return _Content(None, files, measurements={"filesMoving": len(files.moving)} if files.moving else {})

@@ -34,6 +34,7 @@ def test_no_manifest_is_taken_with_a_copy_of_a_cluster_and_its_command_is_not_ru
     path.write_text(_CONFIGURATION, encoding="utf-8")
     init(path, environment=None)
     command = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"]
-    with pytest.raises(UsageError, match=r"made by pg_basebackup.*run the command without `guardian manifest`"):
+    named = r"copies a whole cluster \(pg_basebackup\).*Give the job `quiesce: .*or run the command without"
+    with pytest.raises(UsageError, match=named):
         manifest(config.load(path), "erp", command, job_name=None, progress=lambda _said: None)
     assert not (tmp_path / "ran").exists()

@@ -205,9 +205,7 @@ def _large_objects(expected: PostgresManifest, observed: PostgresManifest) -> Ch
         return _check("large-objects", Verdict.FAIL, wanted, found, message)
     if left.hash is None or right.hash is None:
         side = "source" if left.hash is None else "restored database"
-        message = (
-            f"Contents of large objects could not be compared: the role at the {side} may not read pg_largeobject."
-        )
+        message = f"Contents of large objects could not be compared: the role at the {side} may not read or lock them."
         return _check("large-objects", Verdict.ERROR, wanted, found, message)
     if (left.bytes, left.hash) != (right.bytes, right.hash):
         message = f"The content of the {left.count} large objects is not that of the source."
