@@ -68,13 +68,15 @@ def program() -> str:
 
 
 class Seaweed:
-    """The server, while the `with` block runs. folder: new or empty. tls: paths of certificate chain and key."""
+    """The server, while the `with` block runs. folder: new or empty.
 
-    def __init__(self, folder: Path, *, tls: tuple[Path, Path] | None = None) -> None:
-        self._folder, self._tls = folder, tls
+    tls: paths of certificate chain and key. ca: file of the authority that signed them.
+    """
+
+    def __init__(self, folder: Path, *, tls: tuple[Path, Path] | None = None, ca: str | None = None) -> None:
+        self._folder, self._tls, self._ca = folder, tls, ca
         self._port = 0
         self._child: subprocess.Popen[bytes] | None = None
-        self.ca: str | None = None
 
     def __enter__(self) -> Self:
         for attempt in range(3):  # a port may be taken between our asking for it and the server's binding it
@@ -104,9 +106,9 @@ class Seaweed:
             endpoint_url=self.url,
             aws_access_key_id=user.key,
             aws_secret_access_key=user.secret,
-            verify=self.ca,
+            verify=self._ca,
             config=Config(
-                s3={"addressing_style": "path"}, ignore_configured_endpoint_urls=True, retries={"total_max_attempts": 2}
+                s3={"addressing_style": "path"}, ignore_configured_endpoint_urls=True, retries={"total_max_attempts": 5}
             ),
         )
 
@@ -133,7 +135,7 @@ class Seaweed:
             "s3.localSocket": folder / "s3.sock",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": 64,
-            "volume.max": 100,
+            "volume.max": 5000,  # a bucket takes seven
             "volume.preStopSeconds": 0,
             "volume.minFreeSpace": "100MiB",
             "s3.port.iceberg": 0,
