@@ -30,7 +30,8 @@ class Copier:
 
     A target of None reads and hashes without copying. move: files are hashed and then moved, for folders of our own on
     the same disk. passed_over: told the path of each symbolic link; those it is true of are not copied, all others
-    are refused.
+    are refused. unpacked: told the target of each file; what it returns is given the file's bytes in pieces, each valid
+    until the next, instead of their being copied; None for a file to copy.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Copier:
         *,
         move: bool = False,
         passed_over: Callable[[bytes], bool] = lambda _: False,
+        unpacked: Callable[[Path], Callable[[Iterator[memoryview]], None] | None] = lambda _: None,
     ) -> None:
         self.bytes = 0
         self._progress = progress
         self._move = move
         self._view = memoryview(bytearray(_BUFFER))  # one for all: most files are far smaller
         self._passed_over = passed_over
+        self._unpacked = unpacked
 
     def file(self, source: Path, target: Path | None) -> str:
         """Copy one file and return its hex SHA-256. Raises SourceError if it is no regular file or cannot be read."""
@@ -91,16 +94,14 @@ class Copier:
         with os.fdopen(source, "rb", buffering=0) as reader:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 raise SourceError(f"{name} is not a regular file")
+            if target is not None and (unpack := self._unpacked(target)) is not None:
+                unpack(self._pieces(reader, digest.update))
+                return digest.hexdigest()
             copying = target is not None and not self._move
             with new_file(target) if target is not None and copying else nullcontext() as writer:
-                view = self._view
-                while count := reader.readinto(view):
-                    digest.update(view[:count])
-                    written = 0
-                    while writer is not None and written < count:
-                        written += writer.write(view[written:count])
-                    self.bytes += count
-                    self._progress(self.bytes)
+                for view in self._pieces(reader, digest.update):
+                    while writer is not None and view:
+                        view = view[writer.write(view) :]  # noqa: PLW2901 -- the rest of it
         if target is not None and not copying:
             if target.exists():
                 raise SourceError(f"{target.name} is there twice")
@@ -108,6 +109,13 @@ class Copier:
             target.chmod(0o600)
             os.chown(target, os.geteuid(), os.getegid())  # a repository gives back the owner it had at the source
         return digest.hexdigest()
+
+    def _pieces(self, reader: FileIO, hashed: Callable[[memoryview], None]) -> Iterator[memoryview]:
+        while count := reader.readinto(self._view):
+            hashed(self._view[:count])
+            yield self._view[:count]
+            self.bytes += count
+            self._progress(self.bytes)
 
 
 def new_file(path: Path) -> FileIO:

@@ -12,7 +12,9 @@ import io
 import re
 import stat
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +25,10 @@ from verifiers.sources.copying import Copier, digest_of, tree_size
 from verifiers.sources.names import Named, shown
 from verifiers.sources.pg_dump import is_alias, oldest_first
 from verifiers.sources.stamps import stamp
+from verifiers.sources.tarfiles import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from verifiers.sources.base import Place
 
@@ -57,20 +60,56 @@ class BaseBackups:
         return sorted(items, key=oldest_first)
 
     def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None], *, move: bool = False) -> Fetched:
-        """Copy a backup to `into/cluster`, which must not exist; see BackupSource.
+        """Copy a backup to `into/cluster`, which must not exist, tars unpacked; see BackupSource.
 
-        move: the folder is ours, and files are moved instead of copied.
+        move: the folder is ours, and files are moved instead of copied. progress: told also what tars take unpacked.
         """
         if item.path.parent != self.folder:
             raise SourceError(f"{item.path} is not in the backup folder {self.folder}")
-        copier = Copier(progress, move=move)
-        target = into / "cluster"
-        sha256 = copier.tree(item.path, target)
-        return Fetched(target, None, copier.bytes, sha256, item.form)
+        tars = Tars(into / "cluster", progress)
+        copier = Copier(tars.read, move=move, unpacked=tars.of)
+        sha256 = copier.tree(item.path, into / "cluster")
+        return Fetched(into / "cluster", None, copier.bytes, sha256, replace(item.form, layout=Layout.CLUSTER))
 
     def digest(self, item: BackupItem) -> tuple[str, int]:
         """See BackupSource."""
         return digest_of(item)
+
+
+class Tars:
+    """Unpacks the tars of a copy while they are read, so that none is written twice: into the folder `cluster`.
+
+    That of a tablespace goes beside it. progress: told the bytes read, or written where those are more.
+    """
+
+    def __init__(self, cluster: Path, progress: Callable[[int], None]) -> None:
+        self._cluster, self._progress = cluster, progress
+        self._written = 0
+
+    def read(self, count: int) -> None:
+        """Tell how much was read."""
+        self._progress(max(count, self._written))
+
+    def of(self, target: Path) -> Callable[[Iterator[memoryview]], None] | None:
+        """Return what unpacks a file that would be copied to `target`, None if it is no tar of a copy."""
+        matched = TAR.fullmatch(target.name)
+        if matched is None or target.parent != self._cluster:
+            return None
+        stem = matched[1]
+        place = {"base": self._cluster, "pg_wal": self._cluster / "pg_wal"}.get(stem)
+        return partial(self._unpack, place or self._cluster.with_name(f"tablespace-{stem}"), target)
+
+    def _unpack(self, place: Path, target: Path, pieces: Iterator[memoryview]) -> None:
+        place.mkdir(mode=0o700, exist_ok=True)
+        before = self._written
+        unpacker = Unpacker(SUFFIXES.get(target.suffix, "none"))
+        inflated = (piece for read in pieces for piece in unpacker.feed(bytes(read)))
+        unpack(inflated, place, lambda done: self.read(self._add(before + done)), name=target.name)
+        unpacker.close()
+
+    def _add(self, written: int) -> int:
+        self._written = written
+        return written
 
 
 def _item(path: Path) -> BackupItem | None:
