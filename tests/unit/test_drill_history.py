@@ -167,7 +167,7 @@ def compared(measured: Mapping[str, float], drills: list[PastDrill], **changes: 
     return anomaly("nightly", "new", NOW, said["scope"], measured, drills, said["accepted"])
 
 
-def usual(count: int = 5, **measured: float) -> list[PastDrill]:
+def usual(count: int = 5, /, **measured: float) -> list[PastDrill]:
     return [past(f"b{day}", day, measurements=measured) for day in range(1, count + 1)]
 
 
