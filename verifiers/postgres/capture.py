@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 SMALL_TABLE_ROWS = 100  # fewer, and the hash could be guessed: then only a keyed one is kept
-SPLIT_BLOCKS = 131072  # 1 GiB: bigger tables are hashed in parts
+SPLIT_BLOCKS = 16384  # 128 MiB: bigger tables are hashed in parts, so that all workers end at about the same time
 _RECORD_HASH_SINCE = 140000
 _LONGEST_S = 24 * 3600.0
 _HELPER_LOCK_TIMEOUT_S = 1.0

@@ -77,7 +77,6 @@ def query(piece: Piece, *, method: str, residue: int | None) -> sql.Composed:
     method: `record`, or `text` for servers before PostgreSQL 14. residue: which rows belong to the sample.
     """
     values = sql.SQL(", ").join(_value(column) for column in piece.columns)
-    row = sql.SQL("ROW({})").format(values)
     row_hash: sql.Composable
     if not piece.columns:
         row_hash = sql.SQL("0::bigint")
@@ -85,25 +84,25 @@ def query(piece: Piece, *, method: str, residue: int | None) -> sql.Composed:
         # The hash of a record is a sum of its columns' hashes, each times a constant: summed as it is, two rows could
         # exchange the values of a column unseen. Hashed once more, it belongs to the row as a whole.
         row_hash = sql.SQL(
-            "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended({}, 0))), 0)"
-        ).format(row)
+            "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended(stored, 0))), 0)"
+        )
     else:
-        row_hash = sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)').format(row)
+        row_hash = sql.SQL('pg_catalog.hashtextextended(stored::text COLLATE "C", 0)')
     sample: sql.Composable = sql.SQL("NULL::numeric")
     if residue is not None and piece.columns:
         # The first 8 bytes of SHA-256 of the row's text, as a number, in the encoding that both databases have: to
         # convert it would fail at bytes that SQL_ASCII takes for granted. The filter is evaluated first, so that only
         # the sampled rows are written out as text.
-        digest = sql.SQL(
-            "('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256("
-            "pg_catalog.convert_to({}::text, pg_catalog.getdatabaseencoding())), 1, 8), 'hex'))::bit(64)::bigint"
-        ).format(row)
-        sample = sql.SQL("pg_catalog.sum({}) FILTER (WHERE {} & {} = {})").format(
-            digest, row_hash, sql.Literal(SAMPLE_MASK), sql.Literal(residue)
-        )
-    return sql.SQL("SELECT pg_catalog.count(*), pg_catalog.sum({}), {} FROM ONLY {}{}").format(
-        row_hash, sample, sql.Identifier(piece.schema, piece.table), _where(piece)
-    )
+        sample = sql.SQL(
+            "pg_catalog.sum(('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256("
+            "pg_catalog.convert_to(stored::text, pg_catalog.getdatabaseencoding())), 1, 8), 'hex'))::bit(64)::bigint)"
+            " FILTER (WHERE hash & {} = {})"
+        ).format(sql.Literal(SAMPLE_MASK), sql.Literal(residue))
+    # OFFSET 0 keeps the planner from pulling the subqueries up, by which each row would be hashed twice.
+    return sql.SQL(
+        "SELECT pg_catalog.count(*), pg_catalog.sum(hash), {} FROM (SELECT stored, {} AS hash FROM"
+        " (SELECT ROW({}) AS stored FROM ONLY {}{} OFFSET 0) AS one OFFSET 0) AS two"
+    ).format(sample, row_hash, values, sql.Identifier(piece.schema, piece.table), _where(piece))
 
 
 def _where(piece: Piece) -> sql.Composable:
