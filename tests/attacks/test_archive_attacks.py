@@ -121,7 +121,7 @@ def test_hostile_tar_is_refused(target: Path, what: str, form: int) -> None:
 def test_name_for_all_members_is_refused(target: Path) -> None:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"path": "../shadow"}) as archive:
-        archive.addfile(*[member("a")[0], io.BytesIO(b"x")])
+        archive.addfile(member("a")[0], io.BytesIO(b"x"))
     with pytest.raises(SourceError, match="all its members"):
         unpacked(made.getvalue(), target)
 
