@@ -30,6 +30,9 @@ KINDS = {**SUFFIXES, ".bz2": "bzip2", ".xz": "xz"}
 _PIECE = 1 << 20
 
 
+InflateError: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]  # its stub takes it for an instance
+
+
 class DamagedError(VerifierError):
     """The stream is not whole, or not of its format at all. The message says which, without a name."""
 
@@ -49,7 +52,7 @@ class _Gzip:
     def step(self, data: bytes) -> tuple[bytes, bytes, bool, bool]:
         try:
             out = self._inner.decompress(data, _PIECE)
-        except isal_zlib.IsalError as error:
+        except InflateError as error:
             raise DamagedError(f"the gzip data are damaged ({error})") from error
         if self._inner.eof:
             return out, self._inner.unused_data, False, True

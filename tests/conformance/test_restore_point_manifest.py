@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardian.model import Drill
+    from guardian.settings import Settings
     from verifiers.sandbox.isolation import Provider
 
 pytestmark = pytest.mark.timeout(300)
@@ -127,7 +128,7 @@ def until(conninfo: str, patience: Patience) -> None:
         pass
 
 
-def configured(plant: Plant, folder: Path, timeout: str = "500ms", attempts: int = 40) -> config.Settings:
+def configured(plant: Plant, folder: Path, timeout: str = "500ms", attempts: int = 40) -> Settings:
     path = folder / "guardian.yaml"
     text = _CONFIGURATION.format(backups=plant.backups, wal=plant.wal, timeout=timeout, attempts=attempts)
     path.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from isal import isal_zlib
 
+from verifiers.compressed import InflateError
 from verifiers.postgres.archive_needs import Needs
 from verifiers.postgres.archive_toc import (
     Archive,
@@ -225,7 +226,7 @@ class _Gzip(_Plain):
                     raise ArchiveError("compressed data go on after their end")
                 super().feed(self._inflate.decompress(data, _PIECE))
                 data = self._inflate.unconsumed_tail or self._inflate.unused_data
-        except isal_zlib.IsalError as error:
+        except InflateError as error:
             raise ArchiveError(f"compressed data are damaged ({error})") from error
 
     def close(self) -> None:
