@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ from verifiers.manifest import Manifest
 from verifiers.sources import Place, open_source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from guardian.drills.history import PastDrill
     from verifiers.filestore import FilestoreManifest
 
 STAMP = "20260301T110000Z"
@@ -36,6 +38,7 @@ class Folder:
     assurance: Assurance | None = None
     manifest: bytes | None = None
     told: list[str] = field(default_factory=list)
+    history: Sequence[PastDrill] = ()
 
     @property
     def live(self) -> Path:
@@ -112,5 +115,6 @@ class Folder:
             manifest=self.manifest,
             key=KEY,
             settings=SandboxSettings("none", (), 5 << 30, self.folder / "sandbox", False),
+            plan=replace(chosen.plan, history=self.history),
             progress=lambda phase, _done, _total: self.told.append(phase),
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardian.drills.history import ACCEPTED
 from verifiers.result import Check, Scope, Verdict
+from verifiers.sources.directory import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,13 +87,16 @@ def anomaly(
 
 def _usual(job: str, backup_id: str, taken_at: datetime | None, history: Sequence[PastDrill]) -> list[PastDrill]:
     """Return the green drills to compare with, newest backup first, each backup once, back to an accepted change."""
-    found: dict[str, PastDrill] = {}
+    found: dict[tuple[str, datetime | None], PastDrill] = {}
     for past in history:
         if not past.passed or past.backup_id is None or past.job not in {job, None}:
             continue
         earlier = taken_at is None or past.taken_at is None or past.taken_at <= taken_at
-        if past.backup_id != backup_id and earlier:
-            found.setdefault(past.backup_id, past)
+        # A mirror keeps its name whenever it is brought up to date; what differs is when that was.
+        moment = past.taken_at if past.backup_id == CURRENT else None
+        another = past.backup_id != backup_id or (backup_id == CURRENT and past.taken_at != taken_at)
+        if another and earlier:
+            found.setdefault((past.backup_id, moment), past)
         if past.accepted or len(found) == MOST_USUAL:
             break
     return list(found.values())

@@ -6,7 +6,7 @@ Invariant: streaming, bounded memory; links and special files are refused, never
 
 from __future__ import annotations
 
-from verifiers.filestore.manifest import FileEntry, FilestoreManifest, capture, compare
+from verifiers.filestore.manifest import FileEntry, FilestoreManifest, capture, capture_plain, compare, states
 from verifiers.filestore.measures import Measures
 from verifiers.filestore.odoo import bijection, content, examine, names_in_snapshot
 from verifiers.filestore.reading import FilestoreError
@@ -18,8 +18,10 @@ __all__ = [
     "Measures",
     "bijection",
     "capture",
+    "capture_plain",
     "compare",
     "content",
     "examine",
     "names_in_snapshot",
+    "states",
 ]
