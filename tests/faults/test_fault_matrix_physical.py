@@ -97,6 +97,15 @@ def test_03_truncated_compressed_tar(plant: Plant, red: Red) -> None:
     red(plant.drill(), "archive.complete", "not complete", form="basebackup.tar.gz")
 
 
+def test_07_bit_flipped_in_a_compressed_tar(plant: Plant, red: Red) -> None:
+    copy = plant.back_up("-Ft", "-z")
+    base = copy / "base.tar.gz"
+    data = bytearray(base.read_bytes())
+    data[len(data) // 2] ^= 4
+    base.write_bytes(data)
+    red(plant.drill(), "archive.complete", form="basebackup.tar.gz")
+
+
 @pytest.mark.parametrize("keep", [0.5, 0.9])
 def test_02_truncated_tar_at_the_border_of_a_member(plant: Plant, red: Red, keep: float) -> None:
     copy = plant.back_up("-Ft")
