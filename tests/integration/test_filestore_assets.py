@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,11 +45,12 @@ def test_mirror_with_its_manifest_is_exact_and_verified_in_place(folder: Folder)
 
 
 def test_newest_of_stamped_folders_is_drilled(folder: Folder) -> None:
+    newest = f"files-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder.stamped("20260301T110000Z")
-    folder.stamped("files-20260302T110000Z")
+    folder.stamped(newest)
     folder.take_manifest()
     drill = folder.drill()
-    assert (drill.result.verdict, drill.result.backup["id"]) == (Verdict.PASS, "files-20260302T110000Z")
+    assert (drill.result.verdict, drill.result.backup["id"]) == (Verdict.PASS, newest)
 
 
 def test_digest_in_place_is_that_of_sha256sum(folder: Folder) -> None:
@@ -78,7 +80,7 @@ def test_manifest_is_asked_for_at_the_exact_level(folder: Folder) -> None:
 def test_tar_of_the_folder_is_restored_and_exact(folder: Folder, suffix: str) -> None:
     folder.format = "tar"
     folder.backups.mkdir()
-    archive = folder.backups / f"papers-20260301T110000Z{suffix}"
+    archive = folder.backups / f"papers-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
     subprocess.run(["/bin/tar", "-caf", archive, "-C", folder.live, "."], check=True)
     folder.take_manifest()
     drill = folder.drill()
