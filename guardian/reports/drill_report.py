@@ -100,6 +100,7 @@ def _facts(drill: Drill) -> Table:
         ("took", _took(drill)),
         ("RTO", _against(drill.estimated_rto_s, drill.service.rto_s, "an estimate: restore plus declared times")),
         ("", meanings.forecast(drill)),
+        ("coverage", meanings.covered(drill)),
         ("RPO", _against(meanings.rpo_s(drill), drill.service.rpo_s, "age of the backup's data at the drill")),
     ]
     grid = _grid(2)

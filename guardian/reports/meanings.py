@@ -24,6 +24,13 @@ _PROVED: Final[Mapping[Assurance | None, str]] = {
     "database.",
     None: "Nothing was proved.",
 }
+_PROVED_OF_FILES: Final[Mapping[Assurance | None, str]] = {
+    Assurance.EXACT: "Every file equals the one that the source held when the backup was taken: path, size, permissions "
+    "and content.",
+    Assurance.SOUND: "Every file could be read, and holds the content that is known of it.",
+    Assurance.RESTORED: "Every file of the backup could be read to its end.",
+    None: "Nothing was proved.",
+}
 _NOT_PROVED: Final[Mapping[Assurance | None, str]] = {
     Assurance.EXACT: "",
     Assurance.SOUND: "Whether every row and file is the one the source held: a manifest taken with the backup "
@@ -130,6 +137,13 @@ _CHECKS: Final[Mapping[str, tuple[str, str]]] = {
 
 def proved(drill: Drill) -> str:
     """Return what the drill proved, in a sentence or two."""
+    if drill.asset.type == "filestore":
+        place = (
+            " It was verified where it lies, and not restored."
+            if drill.result.measurements.get("verifiedInPlace")
+            else ""
+        )
+        return _PROVED_OF_FILES[drill.result.assurance] + place
     said = _PROVED[drill.result.assurance]
     if drill.result.assurance is Assurance.EXACT and drill.asset.type == "odoo":
         return f"{said} So does every file of the filestore."
@@ -179,6 +193,12 @@ def forecast(drill: Drill) -> str:
     error = words.duration(measured.get("forecastErrorSeconds"))
     said = f"earlier drills let expect a restore of {words.duration(expected)} ± {error} for this size"
     return f"{said}: it has become SLOWER" if measured.get("restoreRegression") else said
+
+
+def covered(drill: Drill) -> str:
+    """Return how many of the backups that are kept were drilled within the asset's period; empty unless sampled."""
+    kept, done = (drill.result.measurements.get(key) for key in ("keptBackups", "keptBackupsDrilled"))
+    return "" if kept is None or done is None else f"{done:,.0f} of {kept:,.0f} backups kept were drilled in the period"
 
 
 def rpo_s(drill: Drill) -> float | None:

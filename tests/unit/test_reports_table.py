@@ -110,6 +110,28 @@ def test_drill_report_tells_phases_with_what_they_worked_through() -> None:
     ]
 
 
+def test_drill_report_tells_how_much_of_what_is_kept_was_drilled() -> None:
+    drill = samples.drill("erp-good")
+    measured = {**drill.result.measurements, "keptBackups": 30, "keptBackupsDrilled": 12}
+    sampled = dataclasses.replace(drill, result=dataclasses.replace(drill.result, measurements=measured))
+    assert "12 of 30 backups kept were drilled" in shown(drill_report.drill_report(sampled, "record 7"))
+    assert "coverage" not in shown(drill_report.drill_report(drill, "record 7"))
+
+
+def test_drill_of_files_says_that_they_were_not_restored_where_they_were_only_read() -> None:
+    drill = samples.drill("erp-good")
+    measured = {**drill.result.measurements, "verifiedInPlace": 1}
+    files = dataclasses.replace(
+        drill,
+        asset=dataclasses.replace(drill.asset, type="filestore"),
+        result=dataclasses.replace(drill.result, measurements=measured),
+    )
+    said = re.sub(r"\s+", " ", shown(drill_report.drill_report(files, "record 7")))
+    assert "Every file equals the one that the source held" in said
+    assert "verified where it lies, and not restored" in said
+    assert "row" not in said.partition("RPO")[0]
+
+
 def test_checks_with_one_cause_stand_on_one_line() -> None:
     text = shown(drill_report.drill_report(samples.drill("erp-truncated", "archive.complete"), "record 8"))
     assert text.count("not reached: the archive is not complete") == 1
