@@ -25,7 +25,7 @@ _PROVED: Final[Mapping[Assurance | None, str]] = {
     None: "Nothing was proved.",
 }
 _PROVED_OF_FILES: Final[Mapping[Assurance | None, str]] = {
-    Assurance.EXACT: "Every file equals the one that the source held when the backup was taken: path, size, permissions "
+    Assurance.EXACT: "Every file equals the one that the source held when the backup was taken: path, size, mode "
     "and content.",
     Assurance.SOUND: "Every file could be read, and holds the content that is known of it.",
     Assurance.RESTORED: "Every file of the backup could be read to its end.",
