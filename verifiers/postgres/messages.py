@@ -166,6 +166,45 @@ _PROGRAM = r"""
 -     f  entry ID <...> out of range -- perhaps a corrupt TOC
 -     f  bad dumpId
 -     f  error during file seek: <...>
+-     f  could not <...>compress: <...>
+-     f  could not <...>compress data: <...>
+-     f  could not find entry for ID <...>
+-     f  could not find file "<...>" in archive
+-     f  could not find header for file "<...>" in tar archive
+-     f  corrupt tar header found in <...> (expected <...>, computed <...>) file position <...>
+-     f  incomplete tar header found (<...>)
+-     f  actual file length (<...>) does not match expected (<...>)
+-     f  input file does not appear to be a valid tar archive
+-     f  directory "<...>" does not appear to be a valid archive ("toc.dat" does not exist)
+-     f  archive items not in correct section order
+-     f  sanity check on integer size (<...>) failed
+-     f  expected format (<...>) differs from format found in file (<...>)
+-     f  unexpected data offset flag <...>
+-     f  unexpected section code <...>
+-     f  data block <...> has wrong seek position
+-     f  unrecognized file format "<...>"
+-     f  unrecognized encoding "<...>"
+-     f  invalid ENCODING item: <...>
+-     f  invalid STDSTRINGS item: <...>
+-     f  invalid compression code: <...>
+-     f  invalid OID for large object<...>
+-     f  invalid line in large object TOC file "<...>": <...>
+-     f  error reading large object TOC file "<...>"
+-     f  restoring data out of order is not supported in this archive format: <...>
+-     f  unexpected COPY statement syntax: <...>
+-     f  could not close data file<...>
+-     -  unexpected extra results during COPY of table "<name>"
+-     -  could not write to large object: <...>
+-     -  table "<name>" could not be created, will not restore its data
+-     sf reconnection failed: <...>
+-     sf could not get server_version from libpq
+-     sf could not get "server_version" from libpq
+-     sf could not create communication channels: <...>
+-     sf could not write to the communication channel: <...>
+-     sf invalid message received from worker: <...>
+-     sf could not initialize compression library<...>
+-     sf parallel restore is not supported with <...>
+-     sf parallel restore from <...>
 -     -  could not <...> large object <...>: <...>
 -     sf unsupported version (<...>) in file header
 -     sf could not open input file "<...>": <...>
@@ -220,14 +259,16 @@ write wrong zero
 """
 
 
+def _holes(template: str, hole: str) -> str:
+    return hole.join(map(re.escape, template.split("<...>")))
+
+
 def _table(text: str) -> Iterator[Known]:
     for line in text.strip().splitlines():
         sqlstate, marks, template = line.split(None, 2)
-        # A hole at the end takes the rest; elsewhere as little as possible.
-        pattern = "".join(
-            {"<name>": r"(?P<name>.+?)", "<...>": r".*?"}.get(part, re.escape(part))
-            for part in re.split(r"(<name>|<\.\.\.>)", template)
-        )
+        # What stands before a name takes all it can, so that a value which imitates the text never becomes the name.
+        before, name, after = template.partition("<name>")
+        pattern = _holes(before, r".*" if name else r".*?") + (r"(?P<name>.+?)" if name else "") + _holes(after, r".*?")
         yield Known(
             template,
             re.compile(pattern),

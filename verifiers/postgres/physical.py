@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from verifiers.errors import VerifierError
+from verifiers.postgres.messages import censored
 from verifiers.result import Assurance, Check, Verdict
 
 if TYPE_CHECKING:
@@ -171,7 +172,13 @@ class LogLine:
     shown: str
 
 
-_LINE: Final = re.compile(r"(?:^|.*? )(LOG|WARNING|ERROR|FATAL|PANIC|NOTICE|INFO):  (.*)")
+_LINE: Final = re.compile(
+    r"(?:^|.*? )(LOG|WARNING|ERROR|FATAL|PANIC|NOTICE|INFO|DEBUG\d?|"
+    r"DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):  (.*)"
+)
+_ORDINARY: Final = frozenset({"LOG", "INFO", "NOTICE"})
+_SEVERE: Final = frozenset({"WARNING", "ERROR", "FATAL", "PANIC"})
+_CRASHED: Final = re.compile(r"[a-z ]+ \(PID \d+\) was terminated by (?:signal|exception) .*")
 _KNOWN: Final = [
     (Said.HARMLESS, r"the database system is (starting up|not yet accepting|shutting down|in recovery).*"),
     (Said.HARMLESS, r"terminating connection due to administrator command|terminating autovacuum process"),
@@ -235,15 +242,24 @@ def stopped_at_abort(lines: Iterable[str]) -> bool:
 
 
 def classify_log(lines: Iterable[str]) -> list[LogLine]:
-    """Return the messages of a server's log that are more than LOG, each with what it means."""
+    """Return the messages of a server's log that are more than LOG, each with what it means.
+
+    A line that is no message and no part of one (those begin with a tab) is unknown: a program wrote it.
+    """
     found = []
     for line in lines:
         matched = _LINE.match(line)
-        if matched is None or matched[1] in {"LOG", "INFO", "NOTICE"}:
+        if matched is None:
+            if line.strip() and not line.startswith("\t"):
+                found.append(LogLine("OUTPUT", Said.UNKNOWN, censored(line[:4000])[:300]))
             continue
         severity, text = matched[1], matched[2].strip()
+        if severity in _ORDINARY and _CRASHED.fullmatch(text):
+            found.append(LogLine(severity, Said.UNKNOWN, "a process of the server was terminated by a signal"))
+        if severity not in _SEVERE:
+            continue
         meaning = next((meaning for meaning, pattern in _PATTERNS if pattern.fullmatch(text)), Said.UNKNOWN)
-        shown = text if meaning is not Said.UNKNOWN else re.sub(r'"[^"]*"', '"..."', text)
+        shown = text if meaning is not Said.UNKNOWN else censored(text[:4000])
         found.append(LogLine(severity, meaning, shown[:300]))
     return found
 

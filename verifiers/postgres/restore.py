@@ -25,6 +25,10 @@ _TEXT_LENGTH = 4000  # characters of a line that are looked at; a longer text is
 _FROM_PROGRAM = re.compile(r"(?:\S*/)?(?:pg_restore|psql)(?::[^ ]*:\d+)?: (?:\[[a-z ()]*\] )?(.*)", re.DOTALL)
 _FROM_SERVER = re.compile(r"(ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|LOG|DEBUG\d?):  (?:([0-9A-Z]{5}): )?(.*)")
 _ATTACHED = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LOCATION|STATEMENT|LINE \d+): |detail: |hint: |Command was: |\s")
+_HARMLESS_ATTACHED = re.compile(
+    r"(DETAIL|HINT|CONTEXT|QUERY|LOCATION|STATEMENT|LINE \d+): |detail: |hint: |Command was: |"
+    r"(?:PL/\w+|SQL) function |SQL statement |\s*\Z"
+)
 _TOC = re.compile(r"from TOC entry \d+; \d+ \d+ ([A-Z][A-Z ]*[A-Z]) (.*)")
 _WHERE = re.compile(r"(while (PROCESSING TOC|INITIALIZING|FINALIZING)|Error (while|from) .*):?|from TOC entry .*")
 _COPY = re.compile(r'COPY failed for table "(?P<name>.+?)": (?P<text>.*)')
@@ -97,7 +101,11 @@ class _Reader:
                 self.pending_object = f"{found.group(1)} {name}"[:_NAME_LENGTH]
             self.pending_lines += 1
             return
-        attached = _ATTACHED.match(text) or not text or (self.statement and not program)
+        harmless = bool(self.messages) and self.messages[-1].kind is Kind.HARMLESS
+        if harmless:  # only what begins as a part of it: whatever else follows may be the first sign of a loss
+            attached = bool(_HARMLESS_ATTACHED.match(text))
+        else:
+            attached = bool(_ATTACHED.match(text)) or not text or (self.statement and not program)
         if attached and self.messages and (self.open or not line.strip()):
             self.statement |= text.startswith("Command was: ")
             self._attach()
@@ -105,7 +113,7 @@ class _Reader:
             self._from_program(text)
         elif _FROM_SERVER.fullmatch(line):
             self._server(line, None)
-        elif self.open:
+        elif self.open and not harmless:
             self._attach()
         elif line.strip():
             self._add(Message(None, Kind.UNKNOWN, None, f"unexpected output: {censored(line)}"), opens=False)
