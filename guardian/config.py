@@ -369,7 +369,7 @@ def _same_folders(tree: Tree, settings: Settings) -> list[Problem]:
         for asset_place, asset in enumerate(service.assets):
             for job_place, job in enumerate(asset.backups):
                 at: Location = ("services", service_place, "assets", asset_place, "backups", job_place, "path")
-                key = (job.path, job.place.server, job.place.endpoint)  # a repository may serve several
+                key = (job.place.path, job.place.server, job.place.endpoint)  # a repository may serve several
                 if key in first:
                     message = f"this backup folder is already that of {first[key]}; make them different"
                     problems.append(Problem(tree.line(at), at, message))

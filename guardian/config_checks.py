@@ -16,6 +16,7 @@ from guardian.config_scalars import shown
 from guardian.config_yaml import Location, Problem, Tree, show_path
 from guardian.model import Match
 from verifiers.sources import FORMATS
+from verifiers.sources.base import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,7 +157,7 @@ def _backups(tree: Tree, asset: Item) -> Iterator[Problem]:
             yield Problem(tree.line((*at, "holds")), (*at, "holds"), message)
         path = backup.text("path")
         if form == "s3" and path is not None and not path.startswith("s3://"):
-            message = f"expected s3://BUCKET/PREFIX, found {shown(path)}"
+            message = f"expected s3://BUCKET/PREFIX, found {shown(masked(path))}"
             yield Problem(tree.line((*at, "path")), (*at, "path"), message)
         original = backup.text("copyOf")
         if original is not None:

@@ -91,8 +91,8 @@ class BackupJob:
 
     @property
     def path(self) -> str:
-        """Folder or URL."""
-        return self.place.path
+        """Folder or URL as it is told: a password in the URL is masked. `place.path` opens it."""
+        return self.place.shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Shelf:
     def run(self, command: Sequence[str], conninfo: str | None, *, snapshot_id: str | None) -> None:
         """Run the command. conninfo: of the source, None for one without a database. Raises BackupCommandError."""
         with _libpq_environment(conninfo) as variables:
-            environment = {**os.environ, **variables, "GUARDIAN_BACKUP_DIR": self.job.path}
+            environment = {**os.environ, **variables, "GUARDIAN_BACKUP_DIR": self.job.place.path}
             environment.pop("GUARDIAN_SNAPSHOT", None)
             if snapshot_id is not None:
                 environment["GUARDIAN_SNAPSHOT"] = snapshot_id

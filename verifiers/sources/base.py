@@ -6,8 +6,10 @@ followed. This module holds the shapes only, no I/O.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import unquote
 
 from verifiers.errors import VerifierError
 from verifiers.layout import Layout
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from verifiers.postgres.physical import Segment
+
+
+# A password in a URL: after `//USER:`, up to the last @, as a slash in it is a mistake that must not show it. What is
+# digits up to a slash is a port.
+_IN_URL: Final = re.compile(r"(?<=://)(?P<user>[^\s/@:]*+):(?!\d++(?:/|$))(?P<password>\S+)@")
+# The same as ssh writes places, without slashes. Behind the name of a kind of repository a user comes, and no password.
+_IN_PLACE: Final = re.compile(
+    r"^(?P<user>(?:(?:sftp|rest|s3|ssh|swift|b2|azure|gs):)?+[^\s/@:]++):(?P<password>[^\s/]+)@"
+)
 
 
 class SourceError(VerifierError):
@@ -50,7 +61,7 @@ class Place:
     """
 
     format: str
-    path: str
+    path: str = field(repr=False)
     holds: str = "pg_dump"
     wal: str | None = None
     server: str | None = None
@@ -66,10 +77,28 @@ class Place:
         """Whether it is reached by URL, not a folder of this machine."""
         return is_remote(self.path)
 
+    @property
+    def shown(self) -> str:
+        """The path as it is told and recorded: a password in it is masked."""
+        return masked(self.path) if self.remote else self.path
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """The passwords that the path holds, as written and as meant."""
+        if not self.remote:
+            return ()
+        found = [match["password"] for each in (_IN_URL, _IN_PLACE) for match in each.finditer(self.path)]
+        return tuple(dict.fromkeys(form for text in found for form in (text, unquote(text))))
+
 
 def is_remote(path: str) -> bool:
     """Whether a path is a URL, or names another host as ssh does: a colon before the first slash."""
     return ":" in path.partition("/")[0]
+
+
+def masked(text: str) -> str:
+    """Return a text without the passwords of the URLs in it, and of the place that ssh's way of writing names."""
+    return _IN_PLACE.sub(r"\g<user>:…@", _IN_URL.sub(r"\g<user>:…@", text))
 
 
 _CUSTOM = Named("", Layout.CUSTOM)

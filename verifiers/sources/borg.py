@@ -73,14 +73,14 @@ class Borg:
             items = [self._item(archive["name"], archive["id"], archive["start"]) for archive in listed]
         except (ValueError, KeyError, TypeError) as error:
             raise SourceError(
-                f"borg list of {self.place.path} answered something that is no list of archives"
+                f"borg list of {self.place.shown} answered something that is no list of archives"
             ) from error
         return sorted((item for item in items if item is not None), key=oldest_first)
 
     def fetch(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Fetched:
         """See BackupSource. Raises DamagedError where what the archive needs is lacking or damaged."""
-        if item.path.parent != Path(self.place.path):
-            raise SourceError(f"{item.path} is not in the repository {self.place.path}")
+        if item.path.parent != Path(self.place.shown):
+            raise SourceError(f"{item.path} is not in the repository {self.place.shown}")
         if item.complete is False:
             raise SourceError(f"{item.id}: {item.reason}")
         if any(into.iterdir()):
@@ -102,7 +102,7 @@ class Borg:
         whole = _CHECKPOINT.search(name) is None
         return BackupItem(
             name if name.isprintable() else identity,
-            Path(self.place.path) / name,
+            Path(self.place.shown) / name,
             began.replace(tzinfo=UTC) if began.tzinfo is None else began.astimezone(UTC),
             0,
             complete=None if whole else False,
@@ -135,7 +135,7 @@ class Borg:
         folder: Path | None = None,
     ) -> bytes:
         environment = environment_of(self.place)
-        secrets = list(environment.values())
+        secrets = [*environment.values(), *self.place.passwords]
         if self.place.secret is not None:
             environment["BORG_PASSPHRASE"] = self.place.secret.read()
             secrets.append(environment["BORG_PASSPHRASE"])
@@ -159,7 +159,7 @@ class Borg:
 
     def _judge(self, error: ProgramError) -> NoReturn:
         """Say whose fault it is."""
-        said, place = error.said, self.place.path
+        said, place = error.said, self.place.shown
         if _NO_KEY.search(said):
             lacks = "no passphrase is configured for" if self.place.secret is None else "the passphrase does not open"
             raise KeyMissingError(

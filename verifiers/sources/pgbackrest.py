@@ -26,7 +26,7 @@ from verifiers.sources.clusters import bring_home
 from verifiers.sources.copying import new_file, tree_size
 from verifiers.sources.names import Named, shown
 from verifiers.sources.program import Program, ProgramError, environment_of
-from verifiers.sources.wal_archive import first_missing
+from verifiers.sources.wal_archive import Length, first_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,18 +192,19 @@ class PgBackRestLog:
                 continue
             if len(files) > 1:
                 raise DamagedError(f"the segment {name} is archived {len(files)} times with different content")
-            done += self._segment(into / name, files[0])
+            done += self._segment(into / name, files[0], size)
             progress(done)
         return done
 
-    def _segment(self, target: Path, file: _File) -> int:
+    def _segment(self, target: Path, file: _File, size: int) -> int:
         unpacker, digest, done = Unpacker(file.kind), hashlib.sha1(usedforsecurity=False), 0
-        content = self._read(file.path)
+        content, length = self._read(file.path), Length(target.name, size)
         try:
             with new_file(target) as sink:
                 for piece in unpacker.feed(content):
                     digest.update(piece)
                     done += len(piece)
+                    length.written(done)
                     view = memoryview(piece)
                     while view:
                         view = view[sink.write(view) :]
@@ -234,7 +235,7 @@ class _Repository:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._program = Program("pgbackrest", "pgbackrest")
-        self.path = place.path
+        self.path = place.shown  # as it is told
 
     def stanza(self) -> dict[str, Any]:
         """Return what `pgbackrest info` says of the stanza. Raises SourceError, KeyMissingError."""
@@ -308,7 +309,7 @@ class _Repository:
         with tempfile.TemporaryDirectory(prefix="guardian-") as scratch:
             given = environment_of(self._place)
             variables = {**given, **self._location(), **(extra or {})}
-            secrets = list(given.values())
+            secrets = [*given.values(), *self._place.passwords]
             if self._place.secret is not None and not raw:
                 secret = self._place.secret.read()
                 secrets.append(secret)
@@ -332,7 +333,7 @@ class _Repository:
         if not self._place.remote:
             # A second try helps against a network, not on a disk.
             return {"PGBACKREST_REPO1_PATH": str(Path(self.path).resolve()), "PGBACKREST_JOB_RETRY": "0"}
-        scheme, _, rest = self.path.partition("://")
+        scheme, _, rest = self._place.path.partition("://")
         if scheme != "s3":
             raise SourceError(
                 f"{self.path} is no place of a pgBackRest repository; write a folder, or s3://BUCKET/PATH with "

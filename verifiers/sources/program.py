@@ -12,13 +12,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from verifiers.sources.base import KeyMissingError, SourceError
+from verifiers.sources.base import KeyMissingError, SourceError, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from verifiers.sources.base import Place, Readable
 
@@ -79,7 +79,8 @@ class Program:
         with tempfile.TemporaryDirectory(prefix="guardian-", dir=scratch) as home:
             variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             variables |= {"PATH": searched(), "HOME": home, "LC_ALL": "C.UTF-8", "TMPDIR": home, **environment}
-            with (Path(home) / "stdout").open("w+b") as out, (Path(home) / "stderr").open("w+b") as err:
+            # Without a name, so that nothing of what it told stays behind after a kill: segments of log hold rows.
+            with tempfile.TemporaryFile(dir=home) as out, tempfile.TemporaryFile(dir=home) as err:
                 listening = _Listening(err.fileno(), secrets, heard)
                 child = subprocess.Popen(
                     [*_dying_with_us(), self.path, *arguments],
@@ -91,7 +92,7 @@ class Program:
                     start_new_session=True,
                 )
                 try:
-                    status = self._wait(child, deadline_s, [listening.look, poll])
+                    status = self._wait(child, deadline_s, [listening.look, lambda: self._short(arguments, out), poll])
                 finally:
                     _end(child)
                 if status != 0:
@@ -99,10 +100,14 @@ class Program:
                     told = f": {said[-_TOLD:]}" if said else " and said nothing"
                     raise ProgramError(f"{self.name} {arguments[0]} exited {status}{told}", said, status)
                 listening.look()
-                if os.fstat(out.fileno()).st_size > ANSWER_BYTES:
-                    raise SourceError(f"{self.name} {arguments[0]} answered more than {ANSWER_BYTES >> 20} MiB")
+                self._short(arguments, out)
                 out.seek(0)
                 return out.read()
+
+    def _short(self, arguments: Sequence[str], out: IO[bytes]) -> None:
+        """Raise SourceError where it answers more than a listing has; asked meanwhile, before it fills a disk."""
+        if os.fstat(out.fileno()).st_size > ANSWER_BYTES:
+            raise SourceError(f"{self.name} {arguments[0]} answered more than {ANSWER_BYTES >> 20} MiB")
 
     def _wait(self, child: subprocess.Popen[bytes], deadline_s: float, polls: Sequence[Callable[[], object]]) -> int:
         ends = time.monotonic() + deadline_s
@@ -142,7 +147,7 @@ class _Listening:
         text = os.pread(self._descriptor, _KEPT, max(0, size - _KEPT)).decode("utf-8", "replace").strip()
         for secret in self._secrets:
             text = text.replace(secret, "…")
-        return text
+        return masked(text)
 
 
 def searched() -> str:

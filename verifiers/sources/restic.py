@@ -76,7 +76,7 @@ class Restic:
         if listed is None:
             return []
         if not isinstance(listed, list) or not all(isinstance(snapshot, dict) for snapshot in listed):
-            raise SourceError(f"restic snapshots of {self.place.path} answered something that is no list of snapshots")
+            raise SourceError(f"restic snapshots of {self.place.shown} answered something that is no list of snapshots")
         shared = Counter(str(snapshot.get("id"))[:8] for snapshot in listed)
         return sorted((self._item(snapshot, shared) for snapshot in listed), key=oldest_first)
 
@@ -92,13 +92,13 @@ class Restic:
     def _item(self, snapshot: Mapping[str, Any], shared: Mapping[str, int]) -> BackupItem:
         identity, at = snapshot.get("id"), snapshot.get("time")
         if not isinstance(identity, str) or not re.fullmatch("[0-9a-f]{64}", identity) or not isinstance(at, str):
-            raise SourceError(f"restic snapshots of {self.place.path} answered a snapshot without an id or a time")
+            raise SourceError(f"restic snapshots of {self.place.shown} answered a snapshot without an id or a time")
         summary = snapshot.get("summary")
         size = summary.get("total_bytes_processed") if isinstance(summary, dict) else None
         short = identity[:8]
         return BackupItem(
             short if shared[short] == 1 else identity,
-            Path(self.place.path) / identity,
+            Path(self.place.shown) / identity,
             _moment(at),
             size if isinstance(size, int) else 0,
             complete=None,
@@ -106,15 +106,15 @@ class Restic:
 
     def _restored(self, item: BackupItem, into: Path, progress: Callable[[int], None]) -> Path:
         """Restore a snapshot into a folder below `into`, and return that."""
-        if item.path.parent != Path(self.place.path):
-            raise SourceError(f"{item.path} is not in the repository {self.place.path}")
+        if item.path.parent != Path(self.place.shown):
+            raise SourceError(f"{item.path} is not in the repository {self.place.shown}")
         if any(into.iterdir()):
             raise SourceError(f"{into} is not empty; a backup is fetched into a new folder")
         identity, root = item.path.name, into / ".restored"
         stats = self._json("stats", identity, "--mode", "restore-size", "--json")
         size = stats.get("total_size") if isinstance(stats, dict) else None
         if not isinstance(size, int):
-            raise SourceError(f"restic stats of {self.place.path} answered no size")
+            raise SourceError(f"restic stats of {self.place.shown} answered no size")
         refuse_crowding(into, size)
         arguments = ("restore", identity, "--target", str(root), "--verify")
         root.mkdir(mode=0o700)
@@ -132,7 +132,7 @@ class Restic:
         try:
             return json.loads(answer)
         except ValueError as error:
-            raise SourceError(f"restic {arguments[0]} of {self.place.path} answered no JSON") from error
+            raise SourceError(f"restic {arguments[0]} of {self.place.shown} answered no JSON") from error
 
     def _run(
         self,
@@ -142,9 +142,9 @@ class Restic:
         scratch: Path | None = None,
     ) -> bytes:
         environment = environment_of(self.place)
-        secrets = list(environment.values())
+        secrets = [*environment.values(), *self.place.passwords]
         if self.place.secret is not None or not environment.keys() & _OPENING:
-            environment["RESTIC_PASSWORD"] = passphrase(self.place.secret, f"the restic repository {self.place.path}")
+            environment["RESTIC_PASSWORD"] = passphrase(self.place.secret, f"the restic repository {self.place.shown}")
             secrets.append(environment["RESTIC_PASSWORD"])
         environment |= {"RESTIC_REPOSITORY": self.place.path, "TZ": "UTC"}
         try:
@@ -162,7 +162,7 @@ class Restic:
 
     def _judge(self, error: ProgramError) -> NoReturn:
         """Say whose fault it is."""
-        said, place = error.said, self.place.path
+        said, place = error.said, self.place.shown
         if _NO_KEY.search(said):
             message = f"the passphrase does not open the restic repository {place}; give the one that does in `decrypt`"
             raise KeyMissingError(message) from error

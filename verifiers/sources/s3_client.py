@@ -21,7 +21,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from verifiers.sources.base import KeyMissingError, SourceError
+from verifiers.sources.base import KeyMissingError, SourceError, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +59,9 @@ def client(place: Place, connections: int) -> Any:  # noqa: ANN401 -- made at ru
     given = {name: reference.read() for name, reference in place.environment.items()}
     unknown = sorted(given.keys() - {_ID, _SECRET, _TOKEN, _CA})
     if unknown:
-        raise SourceError(f"{place.path}: format s3 reads {_ID}, {_SECRET}, {_TOKEN}, {_CA}; remove {unknown[0]}")
+        raise SourceError(f"{place.shown}: format s3 reads {_ID}, {_SECRET}, {_TOKEN}, {_CA}; remove {unknown[0]}")
     if (_ID in given) != (_SECRET in given) or (_TOKEN in given and _ID not in given):
-        raise KeyMissingError(f"{place.path}: {_ID} and {_SECRET} belong together in `environment`; add the other")
+        raise KeyMissingError(f"{place.shown}: {_ID} and {_SECRET} belong together in `environment`; add the other")
     try:
         core = botocore.session.Session()
         core.set_config_variable("ignore_configured_endpoint_urls", value=True)
@@ -87,9 +87,9 @@ def client(place: Place, connections: int) -> Any:  # noqa: ANN401 -- made at ru
             config=settings,
         )
     except ProfileNotFound as error:
-        raise SourceError(f"{place.path}: AWS_PROFILE names a profile that is not configured") from error
+        raise SourceError(f"{place.shown}: AWS_PROFILE names a profile that is not configured") from error
     except (BotoCoreError, ValueError) as error:
-        raise SourceError(f"{place.path}: no client could be made ({type(error).__name__})") from error
+        raise SourceError(f"{place.shown}: no client could be made ({type(error).__name__})") from error
 
 
 @contextmanager
@@ -133,4 +133,4 @@ def _refusal(code: str, call: str, operation: str, about: str, place: Place) -> 
 
 
 def _where(place: Place) -> str:
-    return place.endpoint or "AWS"
+    return masked(place.endpoint) if place.endpoint else "AWS"

@@ -62,7 +62,7 @@ class Store:
     def __init__(self, place: Place) -> None:
         found = _URL.fullmatch(place.path)
         if found is None:
-            raise SourceError(f"{place.path!r} is no place in S3; write path: s3://BUCKET/PREFIX")
+            raise SourceError(f"{place.shown!r} is no place in S3; write path: s3://BUCKET/PREFIX")
         self.bucket, prefix = found[1], (found[2] or "").strip("/")
         self.prefix = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{self.prefix}"
