@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guardian.drills.checklist import StopDrill
+from guardian.drills.copies import compared
 from verifiers.filestore import FilestoreError
 from verifiers.filestore.plain import Terms, examine_plain
 from verifiers.filestore.turns import Turns
 from verifiers.manifest import digest_check
 from verifiers.result import Check, Verdict
+from verifiers.sources.base import Fetched
 from verifiers.sources.directory import FileFolders
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardian.drills.run import Run
-    from verifiers.sources import BackupItem, Fetched
+    from verifiers.sources import BackupItem
 
 _NO_DATABASE: Final = (
     "restore.messages",
@@ -99,18 +101,20 @@ class FilesDrill:
             )
         run.measurements |= examined.measured.to_json()
         if terms.in_place:
-            self._in_place(examined.sha256)
+            self._in_place(root, examined.sha256)
             run.measurements |= {"verifiedInPlace": 1, "filesUnchanged": turns.unchanged}
         if not turns.first:
             run.measurements |= {"filesChanged": turns.changed, "filesNew": turns.new, "filesGone": turns.gone}
 
-    def _in_place(self, sha256: str | None) -> None:
+    def _in_place(self, root: Path, sha256: str | None) -> None:
         """Enter the digest of what was not fetched."""
         run = self._run
         run.sha256 = sha256
         run.measurements["backupBytes"] = self._item.size_bytes
         if sha256 is not None:
-            run.checklist.run(["backup.digest"], lambda: digest_check(run.manifest, sha256))
+            there = Fetched(None, root, self._item.size_bytes, sha256, self._item.form)
+            by_manifest = digest_check(run.manifest, sha256)
+            run.checklist.run(["backup.digest"], lambda: compared(by_manifest, run.asset, run.job, self._item, there))
         else:
             message = "Not every file could be read, so the folder's digest is not known."
             run.checklist.put(Check("backup.digest", None, Verdict.ERROR, message=message))

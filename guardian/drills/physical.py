@@ -15,6 +15,7 @@ import psycopg
 
 from guardian.drills import chain, cluster_files, restore_point
 from guardian.drills.checklist import StopDrill
+from guardian.drills.obtaining import Allowance
 from verifiers.compressed import DamagedError
 from verifiers.postgres import checks
 from verifiers.postgres.physical import (
@@ -78,6 +79,7 @@ class PhysicalDrill:
         self._point: RestorePoint | None = None  # that of the manifest, where the recovery is to end there
         self._archive: LogArchive | None = None
         self._checksums = False
+        self._ignored: list[str] = []  # settings of the copy that would run something
         self._missing: str | None = None  # segment of the archive
 
     def database(self, stack: ExitStack) -> SandboxServer:
@@ -108,6 +110,7 @@ class PhysicalDrill:
         self._checksums = control.checksums
         with run.phase("fetch"):
             self._fetch_wal(label, control)
+        self._ignored = cluster_files.runs_something(self._data)
         # Also where it shall end with the backup: that is where the copy becomes consistent.
         from_archive = self._archive is not None or self._target.kind is not TargetKind.END
         cluster_files.make_ready(server, self._data, spaces, from_archive=from_archive)
@@ -175,8 +178,10 @@ class PhysicalDrill:
             self._off_target(observed, f"{self._lacks()}. Find it, or take a new backup now")
         into = self._folder / "backup/wal"
         into.mkdir(mode=0o700)
+        may = Allowance(self._folder, run.settings.disk_quota, run.tell)
+        before = int(run.measurements["backupBytes"])
         try:
-            archive.fetch(into, first, control.segment_bytes, lambda done: run.tell("fetch", done, None))
+            archive.fetch(into, first, control.segment_bytes, lambda done: may.written("fetch", before, done))
         except DamagedError as error:
             why = f"The archive {self._log} cannot be read to its end: {error}. Take a new backup now"
             self._off_target({"damaged": str(error)}, why)
@@ -235,7 +240,11 @@ class PhysicalDrill:
                 self._not_recovered(error)
             self._target_check(control, reached)
         with self._log_lines() as lines:
-            run.checklist.put(replace(log_check(classify_log(lines)), duration_s=run.phases["start"]))
+            check = replace(log_check(classify_log(lines)), duration_s=run.phases["start"])
+        if self._ignored:
+            said = f"{check.message} Ignored settings of the copy that run something: {', '.join(self._ignored)}."
+            check = replace(check, observed={**check.observed, "ignoredSettings": self._ignored}, message=said)
+        run.checklist.put(check)
         run.restored = True
 
     def _wait(self, server: SandboxServer) -> Reached:

@@ -25,7 +25,7 @@ from verifiers.sources.copying import Copier, new_file, tree_size
 from verifiers.sources.names import Named
 from verifiers.sources.pg_basebackup import MANIFEST, TAR
 from verifiers.sources.pg_dump import oldest_first
-from verifiers.sources.wal_archive import first_missing
+from verifiers.sources.wal_archive import Length, first_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -193,12 +193,12 @@ class BarmanLog:
         for name, path in sorted(self._files.items()):
             if len(name) == 24 and Segment.parse(name, size).number < first.number:
                 continue
-            done += self._copy(path, name, into / name)
+            done += self._copy(path, name, into / name, size)
             progress(done)
         return done
 
-    def _copy(self, path: Path, name: str, target: Path) -> int:
-        done = 0
+    def _copy(self, path: Path, name: str, target: Path, size: int) -> int:
+        done, length = 0, Length(name, size)
         source_fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(source_fd, "rb", buffering=0) as source, new_file(target) as sink:
             data = source.read(_PIECE)
@@ -207,6 +207,7 @@ class BarmanLog:
                 while data:
                     for piece in unpacker.feed(data):
                         done += len(piece)
+                        length.written(done)
                         view = memoryview(piece)
                         while view:
                             view = view[sink.write(view) :]

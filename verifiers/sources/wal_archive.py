@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from verifiers.compressed import SUFFIXES
+from verifiers.compressed import SUFFIXES, DamagedError
 from verifiers.postgres.physical import Segment
 from verifiers.sources.base import SourceError
 from verifiers.sources.copying import Copier
@@ -39,6 +39,24 @@ def first_missing(names: Sequence[str], first: Segment, size: int) -> str | None
         return None
     timeline = max(s.timeline for s in there if s.number < missing) if missing > first.number else first.timeline
     return Segment(timeline, missing).name(size)
+
+
+class Length:
+    """Holds what a segment unpacks to against how long one is, before it is written: a few bytes can unpack to a disk.
+
+    progress: told the bytes of this one.
+    """
+
+    def __init__(self, name: str, most: int, progress: Callable[[int], None] = lambda _: None) -> None:
+        self._name, self._most, self._progress = name, most, progress
+        self.done = 0
+
+    def written(self, done: int) -> None:
+        """Take notice of the bytes so far. Raises DamagedError where they are too many."""
+        if done > self._most:
+            raise DamagedError(f"the segment {self._name} unpacks to more than the {self._most} bytes of one")
+        self.done = done
+        self._progress(done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,12 @@ class WalArchive:
 
         Raises SourceError, DamagedError for a compressed file that is not whole.
         """
-        copier = Copier(progress)
+        unpacked = 0
+
+        def told(_done: int) -> None:
+            progress(copier.bytes + unpacked)
+
+        copier = Copier(told)
         for name, path in self.files.items():
             if len(name) == 24 and Segment.parse(name, size).number < first.number:
                 continue
@@ -93,5 +116,7 @@ class WalArchive:
             target = into / f"{name}{suffix}"
             copier.file(path, target)
             if suffix:
-                decompress(target, lambda _done: progress(copier.bytes))
+                length = Length(name, size, told)
+                decompress(target, length.written)
+                unpacked += length.done
         return copier.bytes
