@@ -36,6 +36,22 @@ _WILL = (
     "postmaster.opts",
 )
 _SHOWN = 5
+# Settings that run a command or load a library.
+_RUNS = re.compile(
+    r"^\s*(\w+_command|\w+_preload_libraries|archive_library|jit_provider|dynamic_library_path)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def runs_something(data: Path) -> list[str]:
+    """Return the names of the copy's settings that would run a command or load a library; never their values."""
+    found: set[str] = set()
+    for name in ("postgresql.conf", "postgresql.auto.conf", "recovery.conf"):
+        path = data / name
+        if path.is_file() and not path.is_symlink():
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                found.update(map(str.lower, _RUNS.findall(stream.read(1 << 20))))
+    return sorted(found)
 
 
 def unpack(tars: Path, data: Path, written: Callable[[int], None]) -> dict[str, Path]:

@@ -158,6 +158,10 @@ def test_18_settings_that_would_run_a_command_or_a_library_are_not_followed(plan
     drill = plant.drill()
     assert drill.result.verdict is Verdict.PASS, [check.message for check in drill.result.checks]
     assert not planted.exists()
+    said = by_id(drill)["restore.messages"]
+    names = {"archive_command", "restore_command", "shared_preload_libraries", "session_preload_libraries"}
+    assert names <= set(said.observed["ignoredSettings"])
+    assert "touch" not in repr(said)
 
 
 def test_18_tablespace_map_that_leads_out_of_the_sandbox(plant: Plant, caught: Caught, tmp_path: Path) -> None:
