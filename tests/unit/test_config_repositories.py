@@ -65,3 +65,59 @@ def test_folder_of_this_machine_is_relative_to_the_file(tmp_path: Path, form: st
 def test_mistake_is_told_with_the_way_out(tmp_path: Path, job: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load(tmp_path, job)
+
+
+S3 = "{{name: {name}, format: s3, path: '{path}', every: 24h{more}}}"
+
+
+def s3(name: str = "n", path: str = "s3://backups/erp", more: str = "") -> str:
+    return S3.format(name=name, path=path, more=f", {more}" if more else "")
+
+
+def test_lock_of_a_bucket_is_read_as_seconds_and_asked_of_nothing_else(tmp_path: Path) -> None:
+    assert load(tmp_path, s3(more="lock: 30d")).lock_s == 30 * 86_400
+    assert load(tmp_path, s3()).lock_s is None
+    for form in ("restic", "borg", "tar", "pg_dump"):
+        kind = "postgres" if form == "pg_dump" else "odoo"
+        with pytest.raises(ConfigError, match=f"belongs to format s3, and this is {form}; remove it"):
+            load(tmp_path, f"{{name: n, format: {form}, path: r, every: 24h, lock: 30d}}", kind)
+
+
+@pytest.mark.parametrize("path", ["backups/erp", "/srv/backups", "https://minio/backups", "S3://backups/erp"])
+def test_path_of_format_s3_is_a_bucket(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match="expected s3://BUCKET/PREFIX, found"):
+        load(tmp_path, s3(path=path))
+
+
+def test_password_in_a_wrong_path_of_format_s3_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected s3://BUCKET/PREFIX") as caught:
+        load(tmp_path, s3(path="s3:https://key:hunter2-CANARY@minio/backups"))
+    assert "hunter2-CANARY" not in str(caught.value)
+
+
+def load_two(folder: Path, one: str, other: str) -> list[str | None]:
+    path = folder / "guardian.yaml"
+    path.write_text(CONFIG.format(job=f"{one}, {other}", kind="odoo"), encoding="utf-8")
+    return [job.place.endpoint for job in config.load(path).services[0].assets[0].backups]
+
+
+def test_one_prefix_at_two_endpoints_is_two_places(tmp_path: Path) -> None:
+    ours, theirs = "https://minio.example", "https://other.example"
+    one, other = s3("one", more=f"endpoint: '{ours}'"), s3("other", more=f"endpoint: '{theirs}'")
+    assert load_two(tmp_path, one, other) == [ours, theirs]
+    assert load_two(tmp_path, s3("one"), other) == [None, theirs]
+
+
+def test_one_prefix_at_one_endpoint_is_one_place(tmp_path: Path) -> None:
+    same = "endpoint: 'https://minio.example'"
+    with pytest.raises(ConfigError, match="this backup folder is already that of erp's one"):
+        load_two(tmp_path, s3("one", more=same), s3("other", more=same))
+
+
+def test_repositories_whose_urls_differ_in_the_password_are_two_places(tmp_path: Path) -> None:
+    one, other = (
+        f"{{name: {name}, format: restic, path: 'rest:https://u:{name}-pw@vault/erp', every: 24h,"
+        ' decrypt: {password: "file:secret"}}'
+        for name in ("one", "other")
+    )
+    assert load_two(tmp_path, one, other) == [None, None]
