@@ -193,6 +193,10 @@ class Stanza:
         """Take a backup: full, diff or incr."""
         self._run(f"--type={kind}", f"--repo={repo}", "backup")
 
+    def forget(self, label: str) -> None:
+        """Remove a backup that is not the only whole one from the plain repository, and from its catalogue."""
+        self._run(f"--set={label}", "--repo=1", "expire")
+
     @property
     def repository(self) -> Path:
         """The one that is not encrypted."""

@@ -215,7 +215,7 @@ def test_24_page_damaged_before_the_backup(
         caught(24, "pgbackrest", drilled, by="archive.complete", says="pages whose checksum is wrong")
     finally:
         cluster.sql("DROP TABLE rotten")
-        shutil.rmtree(max(path for path in (stanza.repository / "backup/main").iterdir() if path.name[0] == "2"))
+        stanza.forget(max(path.name for path in (stanza.repository / "backup/main").glob("2*F")))
 
 
 def test_26_file_missing(kept: Kept, caught: Caught) -> None:
@@ -245,12 +245,14 @@ def test_26_backup_that_did_not_end(barman: Kept, caught: Caught) -> None:
 def test_27_what_an_incremental_backup_builds_on_is_gone(
     stanza: Stanza, tmp_path: Path, sandbox_provider: Provider, caught: Caught
 ) -> None:
+    stanza.back_up()  # its own: a label must be later than all before it, of backups removed too
     stanza.cluster.insert()
     stanza.back_up("incr")
     stanza.cluster.switch()
     folder = tmp_path / "repo"
     shutil.copytree(stanza.repository, folder, symlinks=True)
-    for full in (folder / "backup/main").glob("*F"):
+    stanza.forget(max(path.name for path in (stanza.repository / "backup/main").glob("2*F")))  # and what builds on it
+    for full in (folder / "backup/main").glob("2*F"):
         shutil.rmtree(full)
     drilled = drill(Place("pgbackrest", str(folder)), sandbox_provider.name, tmp_path / "sandbox")
     caught(27, "pgbackrest", drilled, by="archive.complete", says="a file is missing")
