@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +52,13 @@ def choose(
     """
     if not asset.backups:
         raise UsageError(f"asset {asset.name!r} has no backup job; add `backups:` to it in guardian.yaml")
-    found = [(job, item) for job in asset.backups for item in _located(asset, job)]
+    found: list[tuple[BackupJob, BackupItem]] = []
+    unread: list[str] = []
+    for job in asset.backups:
+        try:
+            found += [(job, item) for item in open_source(asset.type, job.place).locate()]
+        except VerifierError as error:  # another job may still have backups; if none has, `why_none` tells
+            unread.append(f"job {job.name}: {error}")
     if backup_id is not None:
         found = [(job, item) for job, item in found if item.id == backup_id]
         if not found:
@@ -68,9 +75,11 @@ def choose(
     if policy.choose is Choice.SAMPLED:
         job, item = sample(found, history, policy.period_s, now)
         sampled = (found, job.name, item.id)
-        return Chosen(job, item, plan(policy, history, now, sampled=sampled, accepted=accepted))
-    job, item = _newest(found)
-    return Chosen(job, item, plan(policy, history, now, newest=True, accepted=accepted))
+        made = plan(policy, history, now, sampled=sampled, accepted=accepted)
+    else:
+        job, item = _newest(found)
+        made = plan(policy, history, now, newest=True, accepted=accepted)
+    return Chosen(job, item, replace(made, unread="; ".join(unread)))
 
 
 def _newest(found: Sequence[tuple[BackupJob, BackupItem]]) -> tuple[BackupJob, BackupItem]:
@@ -95,10 +104,3 @@ def why_none(asset: Asset, job: BackupJob) -> str:
     except VerifierError as error:
         return str(error)
     return f"there is no backup in {job.path}; take one, or correct `path` of backup {job.name} in guardian.yaml"
-
-
-def _located(asset: Asset, job: BackupJob) -> Sequence[BackupItem]:
-    try:
-        return open_source(asset.type, job.place).locate()
-    except VerifierError:
-        return ()  # another job may still have backups; if none has, `why_none` tells

@@ -63,8 +63,11 @@ class Age:
             return None
         return max(0, int(seconds))
 
-    def check(self, job: BackupJob, asset: str, *, newest: bool) -> Check:
-        """Return `freshness`. newest: whether the newest backup is drilled, whose age speaks of its job."""
+    def check(self, job: BackupJob, asset: str, *, newest: bool, unread: str = "") -> Check:
+        """Return `freshness`. newest: whether the newest backup is drilled, whose age speaks of its job.
+
+        unread: which other jobs could not be read, so that it is not known whether this is the newest.
+        """
         if isinstance(self.heartbeat, str):
             message = f"The heartbeat of {asset} was asked for and gave no answer: {self.heartbeat}"
             return self._said(Verdict.ERROR, message)
@@ -87,6 +90,11 @@ class Age:
                 "it was taken of a copy that stood still, or nothing keeps the heartbeat."
             )
             return self._said(Verdict.FAIL, message, {"heartbeatAtMostSecondsBeforeBackup": int(allowed)})
+        if unread:
+            message = (
+                f"Whether {asset} has a newer backup is not known, as not all of its jobs could be read: {unread}."
+            )
+            return self._said(Verdict.ERROR, message)
         return self._said(Verdict.PASS, f"Its data is {self.seconds or 0} s old, told by: {self.source}.")
 
     def _said(self, verdict: Verdict, message: str, expected: Any = None) -> Check:  # noqa: ANN401 -- a JSON value

@@ -124,7 +124,10 @@ class PhysicalDrill:
     def _whole(self) -> None:
         run = self._run
         if run.manifest is None:
-            run.checklist.skip("backup.digest", "No manifest is taken of a copy of a cluster, so no digest is known.")
+            run.checklist.skip(
+                "backup.digest",
+                "No manifest was taken with this copy; `guardian manifest` with `quiesce` would add its digest.",
+            )
         if self._item.complete is False:
             run.incomplete(self._item.reason)
 

@@ -36,6 +36,7 @@ class DrillPlan:
     last_full: what is known of the last drill of everything, in words. history: newest first. covered: how many of the
     backups kept were drilled within the period, of how many, without this drill; None unless sampled.
     fresh: whether this drill adds one to those. accepted: why what is unlike earlier drills is as it should be.
+    unread: which other jobs of the asset could not be read, and why; a newer backup may be there.
     """
 
     newest: bool = False
@@ -47,6 +48,7 @@ class DrillPlan:
     covered: tuple[int, int] | None = None
     fresh: bool = False
     accepted: str | None = None
+    unread: str = ""
 
 
 def plan(

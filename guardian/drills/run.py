@@ -13,6 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -339,8 +340,9 @@ class Run:
 
     def _tell_age(self) -> None:
         """Enter `freshness` and the RPO by what is known so far. Whether that is acceptable is judged by policy."""
-        age = self.age
-        self.checklist.run(["freshness"], lambda: age.check(self.job, self.asset.name, newest=self.plan.newest))
+        age, plan = self.age, self.plan
+        check = partial(age.check, self.job, self.asset.name, newest=plan.newest, unread=plan.unread)
+        self.checklist.run(["freshness"], check)
         if age.seconds is not None:
             self.measurements["rpoSeconds"] = age.seconds
 

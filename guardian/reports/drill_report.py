@@ -50,13 +50,16 @@ def drill_report(drill: Drill, evidence_ref: str) -> RenderableType:
     passed = [check for check in result.checks if check.verdict is Verdict.PASS]
     if passed:
         parts += [_title("Passed"), _block(_by_level(passed))]
-    others = [check for check in result.checks if check.verdict is not Verdict.PASS]
-    others.sort(key=lambda check: list(Verdict).index(check.verdict))
-    if others:
-        parts += [_title("Not proved"), _block(_checks(others))]
+    open_ones = [check for check in result.checks if check.verdict in {Verdict.FAIL, Verdict.ERROR}]
+    open_ones.sort(key=lambda check: list(Verdict).index(check.verdict))
+    if open_ones:
+        parts += [_title("Not proved"), _block(_checks(open_ones))]
+    skipped = [check for check in result.checks if check.verdict is Verdict.SKIP]
+    if skipped:
+        parts += [_title("Not asked, or not applicable"), _block(_skipped(skipped))]
     if result.phases:
         parts += [_title("Time"), _block(_phases(drill))]
-    steps = list(_steps(others))
+    steps = list(_steps(open_ones))
     if steps:
         parts.append(_title("What to do"))
         parts.append(_block(_numbered(steps)))
@@ -166,6 +169,17 @@ def _checks(checks: Sequence[Check]) -> Table:
     return table
 
 
+def _skipped(checks: Sequence[Check]) -> Table:
+    """Return what was not asked, those of one reason on one line."""
+    reasons: dict[str, list[str]] = {}
+    for check in checks:
+        reasons.setdefault(check.message or meanings.asks(check.id), []).append(check.id)
+    grid = _grid(2)
+    for reason, names in reasons.items():
+        grid.add_row(Text(words.plain("\n".join(names)), style="dim"), cells.text(reason))
+    return grid
+
+
 def _phases(drill: Drill) -> Table:
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left"):
@@ -189,17 +203,17 @@ def throughput(count: float | None, noun: str, seconds: float) -> str:
     return f"{count:,.0f} {noun}, {count / seconds:,.0f}/s"
 
 
-def _steps(others: Sequence[Check]) -> Iterator[str]:
-    """Yield what to do, in the order of what is wrong, each advice once; what was not reached needs none of its own."""
-    for verdict in (Verdict.FAIL, Verdict.ERROR):
-        told = {
-            meanings.next_step(check.id): check
-            for check in others
-            if check.verdict is verdict and not _unreached(check)
-        }
-        yield from (f"{check.id}: {step}" for step, check in told.items() if step)
-        if told:
-            return
+def _steps(open_ones: Sequence[Check]) -> Iterator[str]:
+    """Yield what to do, each advice once: about what failed, else about what could not be checked."""
+    failed = [check for check in open_ones if check.verdict is Verdict.FAIL]
+    told = {meanings.next_step(check.id): check for check in failed}
+    yield from (f"{check.id}: {step}" for step, check in told.items() if step)
+    erred = [check.id for check in open_ones if not _unreached(check)]
+    if erred and not failed:
+        yield (
+            f"{words.listed(erred)}: mend what kept Guardian from checking, as said above, and drill again; `guardian "
+            "doctor` tells what this machine lacks."
+        )
 
 
 def _unreached(check: Check) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from guardian.drills.catalogue import choose, required_assurance
 from guardian.drills.checklist import CHECKS, Checklist, StopDrill
+from guardian.drills.freshness import Age
 from guardian.errors import UsageError
 from guardian.model import Asset, Assurance, BackupJob, Source
 from verifiers.errors import VerifierError
@@ -125,6 +127,21 @@ def test_the_newest_backup_over_all_jobs_is_chosen(tmp_path: Path) -> None:
     assert (job.name, item.id) == ("b", "20260201T000000Z")
     with pytest.raises(UsageError, match="no backup 'nope'"):
         choose(asset(None, *jobs), "nope")
+
+
+def test_job_that_cannot_be_read_is_told_as_a_newer_backup_may_be_there(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/20260301T000000Z.dump").write_bytes(b"")
+    jobs = [BackupJob(name, Place("pg_dump", str(tmp_path / name)), None) for name in ("a", "gone")]
+    chosen = choose(asset(None, *jobs))
+    assert chosen.backup is not None
+    assert chosen.plan.unread.startswith("job gone: cannot read the backup folder")
+    now = datetime(2026, 3, 1, 1, tzinfo=UTC)
+    age = Age(now, now - timedelta(hours=1))
+    check = age.check(chosen.job, "erp", newest=True, unread=chosen.plan.unread)
+    assert (check.verdict, "job gone" in check.message) == (Verdict.ERROR, True)
+    assert age.check(chosen.job, "erp", newest=True).verdict is Verdict.PASS
+    assert choose(asset(None, *jobs), "20260301T000000Z").plan.unread == "", "which one is meant was said"
 
 
 def test_an_asset_without_a_backup_job_is_a_usage_error() -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from guardian.model import Mode, Verdict
+from guardian.model import Assurance, Mode, Verdict
 from guardian.reports import as_json, drill_report, table
 from tests import report_samples as samples
+from verifiers.result import Check
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,6 +99,15 @@ def test_drill_report_tells_what_to_do_once_and_only_where_something_is_wrong() 
     assert "What to do 1. archive.complete: The archive is damaged" in text
     assert "2. " not in text.partition("What to do")[2], "what was not reached needs no advice of its own"
     assert "What to do" not in shown(drill_report.drill_report(samples.drill("erp-good"), "record 7"))
+
+
+def test_what_could_not_be_checked_has_advice_of_its_own_and_not_that_of_damage() -> None:
+    error = Check("filestore.content", Assurance.SOUND, Verdict.ERROR, message="Nothing tells what they should hold.")
+    fine = Check("freshness", Assurance.RESTORED, Verdict.PASS)
+    drill = samples.drill("files", checks=[fine, error])
+    text = re.sub(r"\s+", " ", shown(drill_report.drill_report(drill, "record 8")))
+    assert "1. filestore.content: mend what kept Guardian from checking" in text
+    assert "older backup" not in text
 
 
 def test_drill_report_tells_phases_with_what_they_worked_through() -> None:
