@@ -221,23 +221,23 @@ def test_deadline_and_quota_of_an_asset_are_kept(shop: Shop) -> None:
     assert any("deadline of 1 s passed" in check.message for check in late.result.checks)
 
 
-def test_two_drills_of_one_asset_and_more_than_the_host_allows_take_turns(shop: Shop) -> None:
+def test_drill_waits_for_another_of_its_asset_and_says_so(shop: Shop) -> None:
     shop.back_up()
     settings = shop.settings(sandbox=", concurrent: 1")
     command = [sys.executable, "-m", "guardian", "drill", "shop", "--config", str(settings.path), "--format", "json"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(settings.sandbox.folder.glob("*/lease")):
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    out, err = first.communicate(timeout=120)
-    assert (first.returncode, second.returncode) == (0, 0), err + second.stderr
-    assert "another drill of shop is under way" in second.stderr
-    assert "under way" not in err
-    one, other = (json.loads(said)["drills"][0] for said in (out, second.stdout))
-    assert one["finishedOn"] <= other["startedOn"]
+    err = settings.path.with_name("stderr")
+    with err.open("wb") as sink:
+        with turn(settings.sandbox.folder, settings.environment, "shop", concurrent=1, deadline_s=60, waits=print):
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True)
+            deadline = time.monotonic() + 60
+            while "another drill of shop is under way" not in err.read_text():
+                assert child.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            released = datetime.now(UTC)
+        out, _ = child.communicate(timeout=120)
+    assert child.returncode == 0, err.read_text()
+    assert datetime.fromisoformat(json.loads(out)["drills"][0]["startedOn"]) >= released - timedelta(seconds=1)
 
 
 def test_drill_that_waits_past_its_deadline_ends_and_says_for_what_it_waited(shop: Shop) -> None:
