@@ -6,11 +6,7 @@ counted, never passed on.
 
 from __future__ import annotations
 
-import collections
-import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +14,12 @@ import psycopg
 from psycopg import sql
 
 from verifiers.postgres.outcome import SHOWN, Outcome, examine, is_damage, named
-from verifiers.postgres.session import connect, limit_statements
+from verifiers.postgres.session import limit_statements
+from verifiers.postgres.sharing import share
 from verifiers.result import Assurance, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from verifiers.result import Check
 
@@ -38,7 +35,6 @@ _TARGETS = """
         OR (c.relkind IN ('r', 't', 'm') AND a.amname = 'heap'))
     ORDER BY pg_relation_size(c.oid) DESC, c.oid
 """
-_MOST_SESSIONS = 4
 
 
 def amcheck(
@@ -60,78 +56,31 @@ def amcheck(
             if session.info.server_version < _HEAP_SINCE:
                 targets = [target for target in targets if target[2]]
             queries = (_of_heap(schema), _of_index(schema, version, heapallindexed=heapallindexed))
-            run = _Run(conninfo, queries, targets, ends, progress or (lambda *_: None))
-            run.all(session)
-        if run.over:
-            message = f"The time was over after {run.done} of {len(targets)} relations."
-            return Outcome(Verdict.ERROR, None, {"relations": run.done, "of": len(targets)}, message)
+            damaged: list[str] = []
+
+            def relation(session: psycopg.Connection[Any], target: tuple[int, str, bool]) -> None:
+                oid, name, is_index = target
+                if not _sound(session, queries[is_index], oid):
+                    damaged.append(name)
+
+            done = share(conninfo, session, targets, relation, ends=ends, progress=progress)
+        if done < len(targets):
+            message = f"The time was over after {done} of {len(targets)} relations."
+            return Outcome(Verdict.ERROR, None, {"relations": done, "of": len(targets)}, message)
+        damaged.sort()
         counts: dict[str, Any] = {
             "indexes": sum(target[2] for target in targets),
             "heaps": sum(not target[2] for target in targets),
             "heapallindexed": heapallindexed,
-            "damaged": len(run.damaged),
+            "damaged": len(damaged),
         }
-        if run.damaged:
-            damaged = sorted(run.damaged)
+        if damaged:
             message = f"{len(damaged)} relations are damaged: {named(damaged)}."
             return Outcome(Verdict.FAIL, {"damaged": 0}, {**counts, "damagedNames": damaged[:SHOWN]}, message)
         message = f"All {counts['indexes']} B-tree indexes and {counts['heaps']} heaps are sound."
         return Outcome(Verdict.PASS, {"damaged": 0}, counts, message)
 
     return examine("amcheck", Assurance.SOUND, conninfo, deadline_s, look)
-
-
-class _Run:
-    """The relations of one check, and the sessions that share them, one a core. queries: for a heap, for an index."""
-
-    def __init__(
-        self,
-        conninfo: str,
-        queries: tuple[sql.Composed, sql.Composed],
-        targets: Sequence[tuple[int, str, bool]],
-        ends: float,
-        progress: Callable[[int, int], None],
-    ) -> None:
-        self.damaged: list[str] = []
-        self.done = 0
-        self.over = False
-        self._conninfo, self._queries, self._ends, self._progress = conninfo, queries, ends, progress
-        self._todo, self._of = collections.deque(targets), len(targets)
-        self._lock = threading.Lock()
-
-    def all(self, session: psycopg.Connection[Any]) -> None:
-        """Look at every relation, in `session` and others like it. Raises psycopg.Error, having ended all."""
-        helpers = min(_MOST_SESSIONS, len(os.sched_getaffinity(0))) - 1
-        with ThreadPoolExecutor(max(1, helpers), thread_name_prefix="amcheck") as pool:
-            helping = [pool.submit(self._help) for _ in range(helpers)]
-            try:
-                self._work(session)
-            finally:
-                self._todo.clear()
-            for future in helping:
-                future.result()
-
-    def _help(self) -> None:
-        with connect(self._conninfo) as session:
-            self._work(session)
-
-    def _work(self, session: psycopg.Connection[Any]) -> None:
-        while not self.over:
-            try:
-                oid, name, is_index = self._todo.popleft()
-            except IndexError:
-                return
-            remaining = self._ends - time.monotonic()
-            if remaining <= 0:
-                self.over = True
-                return
-            limit_statements(session, remaining)
-            sound = _sound(session, self._queries[is_index], oid)
-            with self._lock:
-                self.done += 1
-                self._progress(self.done, self._of)
-                if not sound:
-                    self.damaged.append(name)
 
 
 @contextmanager

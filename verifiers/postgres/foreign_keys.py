@@ -6,21 +6,17 @@ itself when a restore made the key. What a catalogue that came along with the ro
 
 from __future__ import annotations
 
-import collections
-import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from verifiers.postgres.outcome import SHOWN, Outcome, examine, named
-from verifiers.postgres.session import connect, limit_statements
+from verifiers.postgres.sharing import share
 from verifiers.result import Assurance, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import psycopg
 
@@ -47,7 +43,6 @@ _FOREIGN_KEYS = """
     WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relpersistence <> 't'
     ORDER BY 1
 """
-_MOST_SESSIONS = 4
 _NOT_VALID = """
     SELECT CASE WHEN k.conrelid <> 0 THEN format('%I on %s', k.conname, k.conrelid::regclass)
         ELSE format('%I on %s', k.conname, k.contypid::regtype) END
@@ -79,12 +74,18 @@ def constraints(
         checkable = [key for key in keys if not key[-2]]
         looked = [key for key in checkable if not (made_here and key[1])]
         by_restore = len(checkable) - len(looked)
-        run = _Run(conninfo, looked, ends, progress or (lambda *_: None))
-        run.all(session)
-        if run.over:
-            message = f"The time was over after {run.done} of {len(looked)} foreign keys."
-            return Outcome(Verdict.ERROR, None, {"foreignKeys": run.done, "of": len(looked)}, message)
-        broken = run.broken
+        broken: dict[str, int] = {}
+
+        def key(session: psycopg.Connection[Any], found: tuple[Any, ...]) -> None:
+            name, _, match, *tables, _, columns = found
+            [(orphans,)] = session.execute(_orphans(tables, columns, match_full=match == "f")).fetchall()
+            if orphans:
+                broken[name] = orphans
+
+        done = share(conninfo, session, looked, key, ends=ends, progress=progress)
+        if done < len(looked):
+            message = f"The time was over after {done} of {len(looked)} foreign keys."
+            return Outcome(Verdict.ERROR, None, {"foreignKeys": done, "of": len(looked)}, message)
         counts: dict[str, Any] = {
             "constraints": total,
             "foreignKeys": len(keys),
@@ -104,54 +105,6 @@ def constraints(
         return Outcome(Verdict.PASS, {"broken": 0}, counts, message)
 
     return examine("constraints", Assurance.SOUND, conninfo, deadline_s, look)
-
-
-class _Run:
-    """The keys to look at, and the sessions that share them, one a core. broken: orphans by key."""
-
-    def __init__(
-        self, conninfo: str, keys: Sequence[tuple[Any, ...]], ends: float, progress: Callable[[int, int], None]
-    ) -> None:
-        self.broken: dict[str, int] = {}
-        self.done = 0
-        self.over = False
-        self._conninfo, self._ends, self._progress = conninfo, ends, progress
-        self._todo, self._of = collections.deque(keys), len(keys)
-        self._lock = threading.Lock()
-
-    def all(self, session: psycopg.Connection[Any]) -> None:
-        """Look at every key, in `session` and others like it. Raises psycopg.Error, having ended all."""
-        helpers = min(_MOST_SESSIONS, len(os.sched_getaffinity(0)), self._of) - 1
-        with ThreadPoolExecutor(max(1, helpers), thread_name_prefix="constraints") as pool:
-            helping = [pool.submit(self._help) for _ in range(helpers)]
-            try:
-                self._work(session)
-            finally:
-                self._todo.clear()
-            for future in helping:
-                future.result()
-
-    def _help(self) -> None:
-        with connect(self._conninfo) as session:
-            self._work(session)
-
-    def _work(self, session: psycopg.Connection[Any]) -> None:
-        while not self.over:
-            try:
-                name, _, match, *tables, _, columns = self._todo.popleft()
-            except IndexError:
-                return
-            remaining = self._ends - time.monotonic()
-            if remaining <= 0:
-                self.over = True
-                return
-            limit_statements(session, remaining)
-            [(orphans,)] = session.execute(_orphans(tables, columns, match_full=match == "f")).fetchall()
-            with self._lock:
-                self.done += 1
-                if orphans:
-                    self.broken[name] = orphans
-                self._progress(self.done, self._of)
 
 
 def _orphans(tables: list[Any], columns: list[list[str | None]], *, match_full: bool) -> sql.Composed:
