@@ -7,8 +7,10 @@ nothing outside the backup is read even if names are swapped meanwhile. Copies a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from io import FileIO
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from verifiers.sources.base import BackupItem
 
 _BUFFER = 1 << 20
+_LARGE = 16 << 20  # bytes of a file from which on a thread that hashes pays
 
 
 class Copier:
@@ -45,7 +48,7 @@ class Copier:
         self.bytes = 0
         self._progress = progress
         self._move = move
-        self._view = memoryview(bytearray(_BUFFER))  # one for all: most files are far smaller
+        self._views = [memoryview(bytearray(_BUFFER)) for _ in range(2)]  # for all files: most are far smaller
         self._passed_over = passed_over
         self._unpacked = unpacked
 
@@ -111,11 +114,34 @@ class Copier:
         return digest.hexdigest()
 
     def _pieces(self, reader: FileIO, hashed: Callable[[memoryview], None]) -> Iterator[memoryview]:
-        while count := reader.readinto(self._view):
-            hashed(self._view[:count])
-            yield self._view[:count]
-            self.bytes += count
+        large = os.fstat(reader.fileno()).st_size >= _LARGE
+        for view in _hashed_beside(reader, self._views, hashed) if large else _hashed(reader, self._views[0], hashed):
+            yield view
+            self.bytes += len(view)
             self._progress(self.bytes)
+
+
+def _hashed(reader: FileIO, buffer: memoryview, hashed: Callable[[memoryview], None]) -> Iterator[memoryview]:
+    while count := reader.readinto(buffer):
+        hashed(buffer[:count])
+        yield buffer[:count]
+
+
+def _hashed_beside(
+    reader: FileIO, buffers: list[memoryview], hashed: Callable[[memoryview], None]
+) -> Iterator[memoryview]:
+    """As `_hashed`, with another thread that hashes a piece while it is copied or unpacked here."""
+    os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)  # the system reads ahead twice as far
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
+        pending: list[Future[None] | None] = [None] * len(buffers)
+        for turn in itertools.cycle(range(len(buffers))):
+            if (before := pending[turn]) is not None:
+                before.result()  # nothing is read over what is not hashed yet
+            if not (count := reader.readinto(buffers[turn])):
+                return
+            view = buffers[turn][:count]
+            pending[turn] = pool.submit(hashed, view)
+            yield view
 
 
 def new_file(path: Path) -> FileIO:
