@@ -201,29 +201,32 @@ def bare_restore(bench: Bench, dump: Path) -> float:
 
 
 def physical(bench: Bench) -> None:
-    """A sound drill of a tar by pg_basebackup beside untar, `pg_verifybackup` and a server's start on it.
+    """A sound drill of tars by pg_basebackup beside untar, `pg_verifybackup` and a server's start on them.
 
     An ordinary one: `drill: {heapallindexedEvery: 7d}` makes the search for every row in every index due once a week.
+    The tars as pg_basebackup makes them with --gzip, and without.
     """
     backups = bench.folder / "bases"
     backups.mkdir()
-    copy = backups / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     program = bench.server.programs.program("pg_basebackup")
-    run(program, f"--dbname={bench.server.url('postgres')}", "-D", copy, "-Ft", "-Xstream", "-c", "fast")
     job = BackupJob("base", Place("pg_basebackup", str(backups)), 86400)
-    pair = Pair("physical drill, sound", "untar, pg_verifybackup, start", GOALS["physical"])
-    phases = ""
-    for _ in range(bench.rounds):
+    for kind, option in {"gzip": ["--gzip"], "uncompressed": []}.items():
+        copy = backups / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        run(program, f"--dbname={bench.server.url('postgres')}", "-D", copy, "-Ft", *option, "-Xstream", "-c", "fast")
+        pair = Pair(f"physical drill, sound, {kind}", "untar, pg_verifybackup, start", GOALS["physical"])
+        phases = ""
+        for _ in range(bench.rounds):
+            cold(copy)
+            pair.other_s.append(bare_start(bench, copy))
+            cold(copy)
+            took, phases = drilled(bench, job, Assurance.SOUND, None, thorough=False)
+            pair.ours_s.append(took)
+        bench.say(pair.told())
+        bench.say(f"  its phases: {phases}")
         cold(copy)
-        pair.other_s.append(bare_start(bench, copy))
-        cold(copy)
-        took, phases = drilled(bench, job, Assurance.SOUND, None, thorough=False)
-        pair.ours_s.append(took)
-    bench.say(pair.told())
-    bench.say(f"  its phases: {phases}")
-    cold(copy)
-    took, phases = drilled(bench, job, Assurance.SOUND, None)
-    bench.say(f"  when every row is looked for in every index too: {took:.2f} s; {phases}")
+        took, phases = drilled(bench, job, Assurance.SOUND, None)
+        bench.say(f"  when every row is looked for in every index too: {took:.2f} s; {phases}")
+        dropped(copy)
     dropped(backups)
 
 
@@ -237,8 +240,9 @@ def bare_start(bench: Bench, copy: Path) -> float:
     data.mkdir(mode=0o700)
 
     def bare() -> None:
-        run("tar", "-xf", copy / "base.tar", "-C", data)
-        run("tar", "-xf", copy / "pg_wal.tar", "-C", data / "pg_wal")
+        for tars, target in (("base.tar*", data), ("pg_wal.tar*", data / "pg_wal")):
+            [tar] = copy.glob(tars)
+            run("tar", "-xf", tar, "-C", target)
         shutil.copy(copy / "backup_manifest", data)
         user = server.provider.user
         if user is not None:

@@ -41,7 +41,7 @@ _FOREIGN_KEYS = """
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
     WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relpersistence <> 't'
-    ORDER BY 1
+    ORDER BY c.relpages DESC, 1
 """
 _NOT_VALID = """
     SELECT CASE WHEN k.conrelid <> 0 THEN format('%I on %s', k.conname, k.conrelid::regclass)
